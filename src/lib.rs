@@ -1,0 +1,3 @@
+//! Longshore fills an empty Kubernetes volume and takes uploads to it over HTTP.
+pub mod digest;
+pub mod path;
