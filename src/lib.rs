@@ -1,3 +1,4 @@
 //! Longshore fills an empty Kubernetes volume and takes uploads to it over HTTP.
 pub mod digest;
+pub mod manifest;
 pub mod path;

@@ -204,7 +204,9 @@ mod tests {
 
     #[test]
     fn takes_what_websites_use() {
-        for text in ["index.html", "a/b/c.css", "a b/ü+%.html", ".well-known/x", "a..b", ".htaccess", "日本.html", "%2e%2e"] {
+        for text in
+            ["index.html", "a/b/c.css", "a b/ü+%.html", ".well-known/x", "a..b", ".htaccess", "日本.html", "%2e%2e"]
+        {
             assert_eq!(text.parse::<SitePath>().expect(text).as_str(), text);
         }
     }
@@ -226,7 +228,8 @@ mod tests {
 
     #[test]
     fn refuses_names_of_others() {
-        for text in [".longshore/journal/x", ".Longshore", "..data", "a/..x", "a/.nfs0001", "lost+found/x", ".snapshot"] {
+        for text in [".longshore/journal/x", ".Longshore", "..data", "a/..x", "a/.nfs0001", "lost+found/x", ".snapshot"]
+        {
             assert!(matches!(refused(text), PathError::Reserved(..)), "{text:?}");
         }
     }

@@ -1,0 +1,99 @@
+//! The modification time of a path, and the highest one it ever had.
+//!
+//! Web servers make an ETag of mtime (whole seconds) and size, so a pair (path, mtime) must mean the same bytes for ever.
+//! That is why a path remembers its highest mtime, even for a while after it was removed.
+
+use std::fmt::Write as _;
+
+use super::node::{Leaf, Total};
+
+/// Seconds for which a removed path is remembered: a clock may be a day off, either way.
+const REMEMBERED: i64 = 2 * 24 * 60 * 60;
+
+/// The times of one path, in whole seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time {
+    /// The mtime of the file that lies there; none when it was removed.
+    pub mtime: Option<i64>,
+    /// The highest mtime that this path ever had.
+    pub highest: i64,
+}
+
+impl Time {
+    /// The time of new content, committed in the second `now`, at a path that was `before`.
+    #[must_use]
+    pub fn of_new_content(now: i64, before: Option<Self>) -> Self {
+        let mtime = before.map_or(now, |before| now.max(before.highest + 1));
+        Self { mtime: Some(mtime), highest: mtime }
+    }
+
+    /// The time of content that comes back with the `mtime` it had.
+    #[must_use]
+    pub fn of_old_content(mtime: i64, before: Option<Self>) -> Self {
+        Self { mtime: Some(mtime), highest: before.map_or(mtime, |before| before.highest.max(mtime)) }
+    }
+
+    /// What is remembered of a path that is removed in the second `now`; nothing when no later commit could repeat it.
+    #[must_use]
+    pub fn of_removed(now: i64, before: Self) -> Option<Self> {
+        (before.highest + REMEMBERED >= now).then_some(Self { mtime: None, ..before })
+    }
+}
+
+impl Total for () {
+    fn add(self, (): Self) -> Self {}
+
+    fn write(&self, _: &mut String) {}
+
+    fn parse<'a>(_: &mut dyn FnMut() -> Option<&'a str>) -> Option<Self> {
+        Some(())
+    }
+}
+
+impl Leaf for Time {
+    type Total = ();
+    const KIND: &'static str = "longshore-times 1";
+    /// A removed file stays known beside a folder of its name.
+    const SHARES_NAMES: bool = true;
+
+    fn total(&self) {}
+
+    fn write(&self, line: &mut String) {
+        let _ = match self.mtime {
+            Some(mtime) => write!(line, "at {mtime} {}", self.highest),
+            None => write!(line, "gone {}", self.highest),
+        };
+    }
+
+    fn parse<'a>(kind: &str, words: &mut dyn FnMut() -> Option<&'a str>) -> Option<Self> {
+        let mut number = || words()?.parse().ok();
+        match kind {
+            "at" => Some(Self { mtime: Some(number()?), highest: number()? }),
+            "gone" => Some(Self { mtime: None, highest: number()? }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_contents_within_a_second_differ_in_time() {
+        let first = Time::of_new_content(100, None);
+        let second = Time::of_new_content(100, Some(first));
+        assert_eq!((first.mtime, second.mtime), (Some(100), Some(101)));
+        let back = Time::of_old_content(100, Some(second));
+        assert_eq!((back.mtime, back.highest), (Some(100), 101));
+        assert_eq!(Time::of_new_content(101, Some(back)).mtime, Some(102));
+    }
+
+    #[test]
+    fn a_removed_path_is_remembered_while_its_time_could_come_again() {
+        let there = Time::of_new_content(100, None);
+        let gone = Time::of_removed(100, there).expect("it is fresh");
+        assert_eq!(Time::of_new_content(100, Some(gone)).mtime, Some(101));
+        assert_eq!(Time::of_removed(100 + REMEMBERED + 1, there), None);
+    }
+}
