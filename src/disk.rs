@@ -1,0 +1,75 @@
+//! The one room that touches a disk.
+//!
+//! Everything is relative to an open [`Directory`], and no name is ever followed through a link, so that neither a
+//! hostile name nor a link that somebody left on the volume leads out of it. A clippy ban on `std::fs` elsewhere keeps
+//! it so. Errors always name the call and the path.
+
+mod directory;
+mod place;
+mod staging;
+mod sync;
+
+pub use directory::{Directory, Kind, Stat};
+pub use place::place;
+pub use staging::{StageError, Staged, Staging};
+pub use sync::{FileSystem, Room};
+
+use std::{io, path::PathBuf};
+
+/// A system call that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{call} {}: {source}", path.display())]
+pub struct Error {
+    /// The call, by its name in section 2 of the manual.
+    pub call: &'static str,
+    /// What it was called on.
+    pub path: PathBuf,
+    /// Why it failed.
+    pub source: io::Error,
+}
+
+impl Error {
+    /// Whether nothing is there.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+
+    /// Whether something is there already.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.source.kind() == io::ErrorKind::AlreadyExists
+    }
+
+    /// Whether the volume or a quota is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
+    /// Whether this process may not write there.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+    }
+
+    /// Whether the process or the system ran out of descriptors or memory, which passes.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        matches!(self.source.raw_os_error(), Some(code) if [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOMEM]
+            .iter()
+            .any(|errno| errno.raw_os_error() == code))
+    }
+}
+
+/// Nothing, when nothing was there; other errors stay.
+///
+/// # Errors
+/// As `result`, but for absence.
+pub fn if_there<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,265 @@
+//! A place out of sight for one operation: what is written here shows nowhere until it is renamed out.
+//!
+//! Each staging directory holds a lock file that its process keeps locked, so that sweeping takes only what nobody works
+//! on; it goes when its owner is dropped.
+
+use std::{
+    fs::File,
+    io::{Read, Write as _},
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use rustix::fs::{self, FlockOperation};
+use uuid::Uuid;
+
+use super::{Directory, Error, FileSystem, place::dress};
+use crate::digest::{Digest, Hasher};
+
+const LOCK: &str = "lock";
+/// Seconds after which a staging directory without a lock file is no newborn any more.
+const NEWBORN: i64 = 3_600;
+/// Bytes read at a time: what a worker holds of a file, however large.
+const CHUNK: usize = 128 * 1024;
+
+/// A locked directory for the files of one operation.
+#[derive(Debug)]
+pub struct Staging {
+    directory: Directory,
+    parent: Directory,
+    name: String,
+    _lock: File,
+    file_system: FileSystem,
+    count: AtomicUsize,
+    mode: u32,
+}
+
+/// A file that was written to a staging directory, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// The digest of its bytes, computed while they passed.
+    pub digest: Digest,
+    /// How many bytes.
+    pub size: u64,
+    /// Whether it is to be executable.
+    pub executable: bool,
+    /// Its name in the staging directory.
+    pub name: String,
+}
+
+/// Why a file could not be staged: the reader's fault or the disk's.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The bytes stopped coming.
+    #[error("the content could not be read")]
+    Read(#[source] std::io::Error),
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] Error),
+}
+
+impl Staging {
+    /// A new staging directory below `parent`, with the permission bits `mode`.
+    ///
+    /// # Errors
+    /// When it cannot be made or locked.
+    pub fn create(parent: &Directory, mode: u32) -> Result<Self, Error> {
+        loop {
+            let name = Uuid::new_v4().simple().to_string();
+            let directory = parent.make_directory(&name, mode)?;
+            let lock = directory.create(LOCK, mode & 0o660)?;
+            let locked = fs::flock(&lock, FlockOperation::NonBlockingLockExclusive);
+            // A sweeper may have locked and removed it in between: then there is nothing here to work with.
+            if locked.is_ok() && directory.stat(LOCK).is_ok() {
+                let file_system = directory.file_system()?;
+                let (parent, count) = (parent.clone(), AtomicUsize::new(0));
+                return Ok(Self { directory, parent, name, _lock: lock, file_system, count, mode });
+            }
+        }
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// A name that nothing here has yet.
+    #[must_use]
+    pub fn fresh_name(&self) -> String {
+        self.count.fetch_add(1, Ordering::Relaxed).to_string()
+    }
+
+    /// A folder for a tree that is being built.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn fresh_folder(&self, mode: u32) -> Result<(String, Directory), Error> {
+        let name = format!("tree-{}", self.fresh_name());
+        let folder = self.directory.make_directory(&name, mode)?;
+        Ok((name, folder))
+    }
+
+    /// Writes what `content` gives to a new file, hashing as it goes. Memory does not grow with the file.
+    ///
+    /// # Errors
+    /// When `content` fails, or the disk.
+    pub fn file(&self, content: &mut dyn Read, executable: bool) -> Result<Staged, StageError> {
+        let name = self.fresh_name();
+        let written = self.write(content, executable, &name);
+        if written.is_err() {
+            // What was half written frees its space at once; the directory itself may serve a second try.
+            drop(self.directory.unlink(&name));
+        }
+        written
+    }
+
+    fn write(&self, content: &mut dyn Read, executable: bool, name: &str) -> Result<Staged, StageError> {
+        let mut file = self.directory.create(name, 0o600)?;
+        let failed = |call, source| Error { call, path: self.directory.path().join(name), source };
+        let (mut hasher, mut size) = (Hasher::new(), 0_u64);
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let filled = match content.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(filled) => filled,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(StageError::Read(error)),
+            };
+            hasher.update(&chunk[..filled]);
+            file.write_all(&chunk[..filled]).map_err(|error| failed("write", error))?;
+            size += filled as u64;
+        }
+        Ok(Staged { digest: hasher.finish(), size, executable, name: name.into() })
+    }
+
+    /// Writes `bytes` to a new file, not yet synced; gives its name.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn bytes(&self, bytes: &[u8]) -> Result<String, Error> {
+        let name = self.fresh_name();
+        let mut file = self.directory.create(&name, self.mode & 0o666)?;
+        file.write_all(bytes).map_err(|source| Error {
+            call: "write",
+            path: self.directory.path().join(&name),
+            source,
+        })?;
+        Ok(name)
+    }
+
+    /// Gives a staged file the mtime and mode that it is published with.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn dress(&self, staged: &Staged, mtime: i64) -> Result<(), Error> {
+        let file = self.directory.file(&staged.name)?;
+        dress(&file, mtime, staged.executable).map_err(self.directory.failed("fchmod", Path::new(&staged.name)))
+    }
+
+    /// Makes the files `names` durable.
+    ///
+    /// # Errors
+    /// When the disk says so; final.
+    pub fn sync<'a>(&self, names: impl ExactSizeIterator<Item = &'a str>) -> Result<(), Error> {
+        if self.file_system.syncs_at_once(names.len()) {
+            return self.directory.sync_file_system();
+        }
+        for name in names {
+            self.directory.sync_file(name)?;
+        }
+        Ok(())
+    }
+
+    /// A nameless file for work that needs seeking; it is gone when it is closed.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn scratch(&self) -> Result<File, Error> {
+        let name = self.fresh_name();
+        let file = self.directory.create(&name, 0o600)?;
+        self.directory.unlink(&name)?;
+        Ok(file)
+    }
+
+    /// Removes staging directories below `parent` that no process holds; tells how many.
+    ///
+    /// # Errors
+    /// When one cannot be removed.
+    pub fn sweep(parent: &Directory, now: i64) -> Result<usize, Error> {
+        let mut swept = 0;
+        for name in parent.list()? {
+            let name = Path::new(&name);
+            let free = match parent.directory(name).and_then(|directory| directory.file(LOCK)) {
+                Ok(lock) => fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(Some(lock)),
+                // Not locked yet, or what a killed sweeper left.
+                Err(_) => {
+                    super::if_there(parent.stat(name))?.is_some_and(|stat| stat.ctime + NEWBORN < now).then_some(None)
+                }
+            };
+            if free.is_some() {
+                parent.remove_all(name)?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if let Err(error) = self.parent.remove_all(&self.name) {
+            tracing::warn!(%error, "a staging directory stays until the next start");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parent() -> (tempfile::TempDir, Directory) {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let directory = Directory::open(scratch.path()).expect("opened");
+        (scratch, directory)
+    }
+
+    #[test]
+    fn what_is_staged_is_hashed_and_gone_with_its_owner() {
+        let (_scratch, parent) = parent();
+        let staging = Staging::create(&parent, 0o700).expect("made");
+        let staged = staging.file(&mut &b"abc"[..], false).expect("staged");
+        assert_eq!((staged.digest, staged.size), (Digest::of("abc"), 3));
+        drop(staging);
+        assert!(parent.list().expect("listed").is_empty());
+    }
+
+    #[test]
+    fn sweeping_leaves_what_is_in_use() {
+        let (_scratch, parent) = parent();
+        let used = Staging::create(&parent, 0o700).expect("made");
+        let left = parent.make_directory("left", 0o700).expect("made");
+        drop(left.create(LOCK, 0o600).expect("made"));
+        parent.make_directory("newborn", 0o700).expect("made");
+        let now = parent.stat("newborn").expect("there").ctime;
+        assert_eq!(Staging::sweep(&parent, now).expect("swept"), 1);
+        assert_eq!(parent.list().expect("listed").len(), 2);
+        assert_eq!(Staging::sweep(&parent, now + NEWBORN + 1).expect("swept"), 1);
+        assert!(used.directory().stat(LOCK).is_ok());
+    }
+
+    #[test]
+    fn a_reader_that_fails_leaves_nothing() {
+        struct Cut;
+        impl Read for Cut {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::Error::other("cut"))
+            }
+        }
+        let (_scratch, parent) = parent();
+        let staging = Staging::create(&parent, 0o700).expect("made");
+        let failed = staging.file(&mut Read::chain(&b"half"[..], Cut), false);
+        assert!(matches!(failed, Err(StageError::Read(_))));
+        assert_eq!(staging.directory().list().expect("listed"), [LOCK]);
+    }
+}
