@@ -10,12 +10,14 @@
 mod edit;
 mod file;
 mod node;
+mod release;
 mod time;
 mod tree;
 
 pub use edit::{Edited, Edits};
 pub use file::{File, Sum};
 pub use node::{Directory, Item, Leaf};
+pub use release::{Folder, Release};
 pub use time::Time;
 pub use tree::Tree;
 
@@ -55,6 +57,9 @@ pub enum Error {
     /// A node names a path that may not exist.
     #[error("a manifest names an impossible path")]
     Path(#[from] PathError),
+    /// The times do not tell when a file was modified.
+    #[error("{0:?} has no time")]
+    NoTime(String),
     /// A file would lie where a folder is.
     #[error("{0:?} is a folder: a file cannot take its place")]
     IsFolder(String),

@@ -1,0 +1,136 @@
+//! Where releases are kept: objects, manifests and the journal.
+//!
+//! Today the store lies on the volume itself, below `.longshore/`. What it holds never changes once it is there: objects
+//! and manifest nodes are named by their digests, and a journal entry is made once, if absent. Everything that an entry
+//! names is durable before the entry is.
+
+mod journal;
+mod nodes;
+mod objects;
+
+pub use journal::{Appended, Journal};
+
+use std::collections::BTreeSet;
+
+use crate::{
+    digest::Digest,
+    disk::{self, Directory, FileSystem, Staged, Staging},
+};
+use nodes::NodeFiles;
+use objects::Objects;
+
+/// Objects, manifests and journal.
+#[derive(Debug)]
+pub struct Store {
+    objects: Objects,
+    nodes: NodeFiles,
+    journal: Journal,
+    home: Directory,
+    file_system: FileSystem,
+}
+
+/// Why the store cannot do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] disk::Error),
+    /// What is stored is not what was stored.
+    #[error("{what} is damaged: {why}")]
+    Damaged {
+        /// Which entry, node or object.
+        what: String,
+        /// In what way.
+        why: String,
+    },
+    /// The entry may or may not have become durable: only the next start can tell.
+    #[error("the outcome of operation {op} is unknown until the next start")]
+    OutcomeUnknown {
+        /// The operation.
+        op: uuid::Uuid,
+        /// What failed.
+        #[source]
+        source: disk::Error,
+    },
+}
+
+impl Store {
+    /// The folders of a store, below its home.
+    pub const FOLDERS: [&'static str; 3] = ["objects", "manifests", "journal"];
+
+    /// The store in `home`; none when its folders are not all there. `mode` is that of folders and files it makes.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn open(home: &Directory, mode: u32) -> Result<Option<Self>, Error> {
+        let [objects, manifests, journal] = Self::FOLDERS.map(|name| disk::if_there(home.directory(name)));
+        let (Some(objects), Some(manifests), Some(journal)) = (objects?, manifests?, journal?) else { return Ok(None) };
+        Ok(Some(Self {
+            objects: Objects::new(objects, mode),
+            nodes: NodeFiles::new(manifests, mode),
+            journal: Journal::new(journal),
+            home: home.clone(),
+            file_system: home.file_system()?,
+        }))
+    }
+
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Manifest nodes by digest.
+    #[must_use]
+    pub fn nodes(&self) -> &dyn crate::manifest::Nodes {
+        &self.nodes
+    }
+
+    /// The folder and the name of the object `digest`.
+    ///
+    /// # Errors
+    /// When its folder is not there.
+    pub fn object(&self, digest: &Digest) -> Result<(Directory, String), disk::Error> {
+        self.objects.find(digest)
+    }
+
+    /// Takes staged files, each with the mtime it is first published with, and nodes in, durably: when this returns,
+    /// an entry may name them.
+    ///
+    /// A crash on the way leaves objects and nodes that nothing names; they are whole, since each was synced under
+    /// another name before it got this one.
+    ///
+    /// # Errors
+    /// When the disk refuses; what was staged is then still staged or already in place.
+    pub fn admit(&self, staging: &Staging, files: &[(Staged, i64)], nodes: &[(Digest, Vec<u8>)]) -> Result<(), Error> {
+        let mut seen = BTreeSet::new();
+        let mut moves = Vec::new();
+        for (staged, mtime) in files {
+            if seen.insert(staged.digest) && !self.objects.holds(&staged.digest, staged.size)? {
+                staging.dress(staged, *mtime)?;
+                moves.push((self.objects.fan(), staged.digest, staged.name.clone()));
+            }
+        }
+        for (digest, bytes) in nodes {
+            if seen.insert(*digest) && !self.nodes.holds(digest)? {
+                moves.push((self.nodes.fan(), *digest, staging.bytes(bytes)?));
+            }
+        }
+        staging.sync(moves.iter().map(|(.., name)| &**name))?;
+        for (fan, digest, name) in &moves {
+            fan.take(staging.directory(), name, digest)?;
+        }
+        // Also where an object was there already: another process may have put it there a moment ago.
+        let mut folders: Vec<Directory> = Vec::new();
+        let touched: BTreeSet<u8> = files.iter().map(|(staged, _)| staged.digest.as_bytes()[0]).collect();
+        let written: BTreeSet<u8> = nodes.iter().map(|(digest, _)| digest.as_bytes()[0]).collect();
+        if self.file_system.syncs_at_once(touched.len() + written.len() + 2) {
+            self.home.sync_file_system()?;
+            return Ok(());
+        }
+        folders.extend(self.objects.folders(&touched)?);
+        folders.extend(self.nodes.folders(&written)?);
+        folders.iter().try_for_each(Directory::sync)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! Files named by their digest, spread over 256 folders by its first byte, as git does.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    digest::Digest,
+    disk::{self, Directory, Kind},
+};
+
+/// The objects' folder.
+#[derive(Debug)]
+pub(super) struct Objects(Fan);
+
+impl Objects {
+    pub(super) fn new(directory: Directory, mode: u32) -> Self {
+        Self(Fan { directory, mode })
+    }
+
+    /// Whether the object is there with this size. One that somebody wrote through a link has another: it counts as
+    /// absent and is replaced.
+    pub(super) fn holds(&self, digest: &Digest, size: u64) -> Result<bool, disk::Error> {
+        let stat = disk::if_there(self.0.directory.stat(path(digest)))?;
+        Ok(stat.is_some_and(|stat| stat.kind == Kind::File && stat.size == size))
+    }
+
+    pub(super) fn find(&self, digest: &Digest) -> Result<(Directory, String), disk::Error> {
+        let (folder, name) = split(digest);
+        Ok((self.0.directory.directory(folder)?, name))
+    }
+
+    pub(super) fn fan(&self) -> &Fan {
+        &self.0
+    }
+
+    pub(super) fn folders(&self, touched: &BTreeSet<u8>) -> Result<Vec<Directory>, disk::Error> {
+        self.0.folders(touched)
+    }
+}
+
+/// A folder of 256 folders.
+#[derive(Debug)]
+pub(super) struct Fan {
+    pub(super) directory: Directory,
+    pub(super) mode: u32,
+}
+
+impl Fan {
+    /// Moves the staged file `name` to its place, over a damaged one.
+    pub(super) fn take(&self, staging: &Directory, name: &str, digest: &Digest) -> Result<(), disk::Error> {
+        let (folder, last) = split(digest);
+        let folder = match disk::if_there(self.directory.directory(&folder))? {
+            Some(folder) => folder,
+            None => self.directory.make_directory(&folder, self.mode)?,
+        };
+        staging.rename(name, &folder, last)
+    }
+
+    /// What is to be synced when these of the 256 were touched: they and, since they may be new, the one above.
+    pub(super) fn folders(&self, touched: &BTreeSet<u8>) -> Result<Vec<Directory>, disk::Error> {
+        let mut folders = vec![self.directory.clone()];
+        for byte in touched {
+            folders.extend(disk::if_there(self.directory.directory(format!("{byte:02x}")))?);
+        }
+        Ok(folders)
+    }
+}
+
+fn split(digest: &Digest) -> (String, String) {
+    let mut folder = digest.to_string();
+    let name = folder.split_off(2);
+    (folder, name)
+}
+
+/// Where `digest` lies within a fan.
+pub(super) fn path(digest: &Digest) -> String {
+    let (folder, name) = split(digest);
+    format!("{folder}/{name}")
+}

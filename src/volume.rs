@@ -1,0 +1,93 @@
+//! The volume that the application mounts, and how a release shows on it.
+//!
+//! The layout is kubelet's own for ConfigMaps: each name at the root is a link through `..data`, the one link whose
+//! rename publishes. Behind it lies a generation, a complete tree of plain files, built out of sight.
+//!
+//! ```text
+//! index.html -> ..data/index.html
+//! ..data     -> .longshore/trees/<generation>
+//! .longshore/trees/<generation>/index.html
+//! ```
+
+mod compare;
+mod generation;
+mod layout;
+mod lock;
+mod publish;
+mod shown;
+mod survey;
+mod sweep;
+
+pub use layout::Home;
+pub use lock::Lock;
+pub use publish::{Prepared, Step};
+pub use shown::Shown;
+pub use survey::Survey;
+pub use sweep::Retired;
+
+use std::{path::Path, time::Duration};
+
+use crate::{
+    digest::Digest,
+    disk::{self, Directory, Room},
+    manifest,
+};
+
+/// A volume, by its root.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    root: Directory,
+}
+
+/// Where a volume finds the bytes of an object: a folder and a name in it.
+pub type FindObject<'a> = dyn Fn(&Digest) -> Result<(Directory, String), disk::Error> + 'a;
+
+/// Why a volume cannot show what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] disk::Error),
+    /// The release cannot be read.
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
+    /// Something that is not ours lies where a link must be.
+    #[error("{path:?} on the volume is not Longshore's, and the release has an entry of that name")]
+    InTheWay {
+        /// Its name at the volume's root.
+        path: String,
+    },
+    /// Another process has held the lock for too long.
+    #[error("another process has held the lock of the volume for {} s", waited.as_secs())]
+    Locked {
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// The system gave no random bytes.
+    #[error("no random bytes from the system")]
+    Random(#[from] getrandom::Error),
+}
+
+impl Volume {
+    /// The volume mounted at `path`. Writes nothing.
+    ///
+    /// # Errors
+    /// When there is no such directory.
+    pub fn open(path: &Path) -> Result<Self, disk::Error> {
+        Ok(Self { root: Directory::open(path)? })
+    }
+
+    /// The volume's root.
+    #[must_use]
+    pub fn root(&self) -> &Directory {
+        &self.root
+    }
+
+    /// What is free on it.
+    ///
+    /// # Errors
+    /// When the disk does not tell.
+    pub fn room(&self) -> Result<Room, disk::Error> {
+        self.root.room()
+    }
+}

@@ -1,0 +1,50 @@
+//! The lock that processes sharing a volume take to apply.
+//!
+//! It only saves work for the journal, but it orders what the volume shows: whoever applies reads the head under it, so a
+//! slow process never flips back what a faster one acknowledged. The kernel frees it when its holder dies.
+
+use std::{
+    fs::File,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+
+use super::{Error, Home};
+use crate::disk;
+
+const LOCK: &str = "lock";
+/// Between two looks at a lock that is taken.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The lock, until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Home {
+    /// Takes the volume's lock, waiting `patience` at most.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another process keeps it that long; as the disk says.
+    pub fn lock(&self, patience: Duration) -> Result<Lock, Error> {
+        let file = self.directory.lock_file(LOCK, self.mode & 0o660)?;
+        let start = Instant::now();
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if start.elapsed() < patience => thread::sleep(PAUSE),
+                Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(Error::Locked { waited: patience }),
+                Err(errno) => {
+                    let path = self.directory.path().join(LOCK);
+                    return Err(disk::Error { call: "flock", path, source: errno.into() }.into());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What lies on a volume before we touch it.
+
+use std::{ffi::OsStr, path::Path};
+
+use super::{
+    Error, Volume,
+    layout::{DATA, HOME, through_data},
+};
+use crate::disk::Kind;
+
+/// What lies at a volume's root besides what the file system puts there and what is ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Survey {
+    /// Nothing.
+    Empty,
+    /// Entries that somebody else put there, by name; the first few.
+    Foreign(Vec<String>),
+}
+
+/// Names that say enough in an error.
+const FEW: usize = 5;
+
+impl Volume {
+    /// Looks at the volume's root. `lost+found`, `.snapshot` and `.nfs…` are the file system's and do not count.
+    ///
+    /// # Errors
+    /// When the root cannot be listed.
+    pub fn survey(&self) -> Result<Survey, Error> {
+        let mut foreign = Vec::new();
+        for name in self.root().list()? {
+            if foreign.len() < FEW && !is_the_file_systems(&name) && !self.is_ours(&name)? {
+                foreign.push(name.to_string_lossy().into_owned());
+            }
+        }
+        Ok(if foreign.is_empty() { Survey::Empty } else { Survey::Foreign(foreign) })
+    }
+
+    fn is_ours(&self, name: &OsStr) -> Result<bool, Error> {
+        let Some(text) = name.to_str() else { return Ok(false) };
+        Ok(match text {
+            HOME => self.root().stat(HOME)?.kind == Kind::Directory,
+            DATA => self.live()?.is_some(),
+            _ => self.is_our_link(text)?,
+        })
+    }
+
+    /// Whether the root's entry `name` is our link through `..data`.
+    pub(super) fn is_our_link(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.root().link_target(name)?.is_some_and(|target| target == Path::new(&through_data(name))))
+    }
+}
+
+fn is_the_file_systems(name: &OsStr) -> bool {
+    name == "lost+found" || name == ".snapshot" || name.to_str().is_some_and(|name| name.starts_with(".nfs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_what_somebody_put_there_counts() {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let volume = Volume::open(scratch.path()).expect("opened");
+        for name in ["lost+found", ".longshore", ".snapshot"] {
+            std::fs::create_dir(scratch.path().join(name)).expect("made");
+        }
+        std::fs::write(scratch.path().join(".nfs0001"), "").expect("written");
+        symlink("..data/index.html", scratch.path().join("index.html")).expect("linked");
+        assert_eq!(volume.survey().expect("looked"), Survey::Empty);
+        symlink("..data/other", scratch.path().join("odd")).expect("linked");
+        std::fs::write(scratch.path().join("theirs"), "").expect("written");
+        assert_eq!(volume.survey().expect("looked"), Survey::Foreign(vec!["odd".into(), "theirs".into()]));
+    }
+}

@@ -1,0 +1,66 @@
+//! Removing generations that nothing shows any more.
+//!
+//! A reader that opened a file keeps it, whatever is removed; but one that is just walking down the old tree, or reads it
+//! over a network file system, needs it a moment longer. So a generation that was replaced stays for a grace, told by
+//! when it was last seen to be live or, across restarts, by its directory's status change (the rename that made it).
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use super::{Error, Home, Volume};
+use crate::disk::{self, FileSystem};
+
+/// How long a replaced generation stays on a local file system.
+const GRACE: Duration = Duration::from_secs(10);
+/// And where a reader on another machine may have it open.
+const NETWORK_GRACE: Duration = Duration::from_secs(120);
+
+/// Generations that are not live, and since when this process knows.
+#[derive(Debug, Default)]
+pub struct Retired(HashMap<String, Instant>);
+
+impl Volume {
+    /// Removes generations whose grace is over; tells how many are left to remove later. The caller holds the lock.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sweep_generations(&self, home: &Home, retired: &mut Retired) -> Result<usize, Error> {
+        let live = self.live()?;
+        let local = self.root().file_system()? == FileSystem::Local;
+        let grace = if local { GRACE } else { NETWORK_GRACE };
+        let now = Instant::now();
+        let mut known = HashMap::new();
+        for name in home.trees.list()? {
+            let Some(name) = name.to_str().filter(|name| Some(*name) != live.as_deref()) else { continue };
+            let since = *retired.0.get(name).unwrap_or(&now);
+            if now.duration_since(since) < grace {
+                known.insert(name.to_owned(), since);
+                continue;
+            }
+            home.trees.remove_all(name)?;
+        }
+        retired.0 = known;
+        Ok(retired.0.len())
+    }
+
+    /// Removes, for a process that will not be here when the grace is over, what was made longer than an hour ago and
+    /// is not live.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sweep_old_generations(&self, home: &Home, now: i64) -> Result<usize, Error> {
+        const OLD: i64 = 3_600;
+        let live = self.live()?;
+        let mut swept = 0;
+        for name in home.trees.list()? {
+            let stat = disk::if_there(home.trees.stat(&name))?;
+            if name.to_str() != live.as_deref() && stat.is_some_and(|stat| stat.ctime + OLD < now) {
+                home.trees.remove_all(&name)?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+}
