@@ -20,7 +20,7 @@ mod sweep;
 
 pub use layout::Home;
 pub use lock::Lock;
-pub use publish::{Prepared, Step};
+pub use publish::Prepared;
 pub use shown::Shown;
 pub use survey::Survey;
 pub use sweep::Retired;

@@ -1,7 +1,8 @@
 //! Making a prepared release visible by one rename.
 //!
-//! The order, and what a crash leaves: links for new names first (they dangle: a 404, as before), then the one rename,
-//! then the links of names that are gone. Each step can be done again, and a start recomputes all of them.
+//! The order, and what a crash leaves: while preparing, links for new names are made (they dangle: a 404, as before) and
+//! the new `..data` is staged, so that publishing itself needs no space; then comes the one rename; then the links of
+//! names that are gone are removed. Each step can be done again, and a start recomputes all of them.
 
 use std::path::Path;
 
@@ -17,17 +18,16 @@ use crate::{
 
 /// A change to a volume that is staged, durable, and not yet visible.
 #[derive(Debug)]
-pub struct Prepared {
-    step: Step,
-    /// The names at the site's root, sorted.
-    top: Vec<Box<str>>,
-}
-
-/// How a release becomes visible.
-#[derive(Debug)]
-pub enum Step {
-    /// The link `..data` turns to this generation.
-    Flip(String),
+pub enum Prepared {
+    /// The link `..data` turns to another generation.
+    Flip {
+        /// The generation.
+        generation: String,
+        /// The new `..data`, in the staging directory.
+        staged: String,
+        /// The names at its root, sorted.
+        top: Vec<Box<str>>,
+    },
     /// One file in the live generation is replaced, or added in a folder that is there.
     Replace {
         /// Where.
@@ -37,7 +37,7 @@ pub enum Step {
         /// The live generation.
         generation: String,
     },
-    /// One file in the live generation goes.
+    /// One file in the live generation goes; its folder stays.
     Remove {
         /// Which.
         path: SitePath,
@@ -50,8 +50,10 @@ impl Prepared {
     /// The generation that shows the release when this is published.
     #[must_use]
     pub fn generation(&self) -> &str {
-        match &self.step {
-            Step::Flip(generation) | Step::Replace { generation, .. } | Step::Remove { generation, .. } => generation,
+        match self {
+            Self::Flip { generation, .. } | Self::Replace { generation, .. } | Self::Remove { generation, .. } => {
+                generation
+            }
         }
     }
 }
@@ -60,25 +62,31 @@ impl Volume {
     /// Stages one file for the live generation.
     ///
     /// # Errors
-    /// When the object or the disk cannot be read or written.
+    /// When the object or the disk cannot be read or written; [`Error::InTheWay`] when its name at the root is taken.
     pub fn prepare_file(
         &self,
         staging: &Staging,
+        generation: String,
+        path: SitePath,
         (object, name): (&disk::Directory, &str),
-        mtime: i64,
-        executable: bool,
-    ) -> Result<String, Error> {
+        (mtime, executable): (i64, bool),
+    ) -> Result<Prepared, Error> {
+        self.check_free([path.top()].into_iter())?;
+        if path.parent().is_none() && !self.is_our_link(path.top())? {
+            self.link(path.top())?;
+            self.root().sync()?;
+        }
         let staged = staging.fresh_name();
         if place(object, name, staging.directory(), &staged, mtime, executable)? {
             staging.directory().sync_file(&staged)?;
         }
-        Ok(staged)
+        Ok(Prepared::Replace { path, staged, generation })
     }
 
     /// Builds a generation for `release`, reusing what the live one has.
     ///
     /// # Errors
-    /// When the release or the disk cannot be read or written.
+    /// When the release or the disk cannot be read or written; [`Error::InTheWay`] when a name at the root is taken.
     pub fn prepare_generation(
         &self,
         home: &Home,
@@ -86,75 +94,82 @@ impl Volume {
         nodes: &dyn Nodes,
         release: Release,
         objects: &FindObject<'_>,
-    ) -> Result<Step, Error> {
+    ) -> Result<Prepared, Error> {
+        let top = release.top(nodes)?;
+        self.check_free(top.iter().map(|name| &**name))?;
         let live = self.live()?;
-        home.build(staging, nodes, release, live.as_deref(), objects).map(Step::Flip)
+        let generation = home.build(staging, nodes, release, live.as_deref(), objects)?;
+        let staged = staging.fresh_name();
+        staging.directory().symlink(tree_of(&generation), &staged)?;
+        self.link_all(&top, &self.our_links()?)?;
+        self.root().sync()?;
+        Ok(Prepared::Flip { generation, staged, top })
     }
 
-    /// Puts a step and the names it leaves at the root together, and looks whether those names are free.
-    ///
-    /// # Errors
-    /// [`Error::InTheWay`] when something that is not ours has one of the names.
-    pub fn prepare(&self, step: Step, top: Vec<Box<str>>) -> Result<Prepared, Error> {
-        for name in &top {
-            if disk::if_there(self.root().stat(&**name))?.is_some() && !self.is_our_link(name)? {
-                return Err(Error::InTheWay { path: String::from(&**name) });
+    fn check_free<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
+        for name in names {
+            if disk::if_there(self.root().stat(name))?.is_some() && !self.is_our_link(name)? {
+                return Err(Error::InTheWay { path: name.into() });
             }
         }
-        Ok(Prepared { step, top })
+        Ok(())
     }
 
-    /// Makes what was prepared visible, durably. The caller holds the lock.
+    /// Makes what was prepared visible, durably. The caller holds the lock. What it costs grows with the names at the
+    /// root for a flip, and not at all with the site for one file.
     ///
     /// # Errors
     /// When the disk refuses; the next start finishes.
     pub fn publish(&self, home: &Home, staging: &Staging, prepared: &Prepared) -> Result<(), Error> {
         home.forget_shown()?;
-        let links = self.our_links()?;
-        for name in &prepared.top {
-            if links.binary_search_by(|link| (**link).cmp(name)).is_err() {
-                self.link(name)?;
+        match prepared {
+            Prepared::Flip { staged, top, .. } => {
+                staging.directory().rename(staged, self.root(), DATA)?;
+                self.root().sync()?;
+                self.unlink_others(top, &self.our_links()?)
             }
-        }
-        match &prepared.step {
-            Step::Flip(generation) => {
-                let name = staging.fresh_name();
-                staging.directory().symlink(tree_of(generation), &name)?;
-                staging.directory().rename(&name, self.root(), DATA)?;
-            }
-            Step::Replace { path, staged, generation } => {
+            Prepared::Replace { path, staged, generation } => {
                 let tree = home.trees.directory(generation)?;
                 staging.directory().rename(staged, &tree, path)?;
-                folder_of(&tree, path)?.sync()?;
+                Ok(folder_of(&tree, path)?.sync()?)
             }
-            Step::Remove { path, generation } => {
+            Prepared::Remove { path, generation } => {
                 let tree = home.trees.directory(generation)?;
                 disk::if_there(tree.unlink(path))?;
                 folder_of(&tree, path)?.sync()?;
+                if path.parent().is_none() && self.is_our_link(path.top())? {
+                    disk::if_there(self.root().unlink(path.top()))?;
+                }
+                Ok(())
             }
         }
-        self.root().sync()?;
-        for gone in links.iter().filter(|link| prepared.top.binary_search_by(|name| (**name).cmp(link)).is_err()) {
-            disk::if_there(self.root().unlink(gone))?;
-        }
-        Ok(())
     }
 
     /// Makes the root's links those of `top`, where a crash or somebody else left others.
     ///
     /// # Errors
-    /// As [`Volume::prepare`]; when the disk refuses.
+    /// [`Error::InTheWay`] when one of the names is taken; when the disk refuses.
     pub fn mend_links(&self, top: &[Box<str>]) -> Result<(), Error> {
         let links = self.our_links()?;
+        self.link_all(top, &links)?;
+        self.unlink_others(top, &links)?;
+        Ok(self.root().sync()?)
+    }
+
+    fn link_all(&self, top: &[Box<str>], links: &[String]) -> Result<(), Error> {
         for name in top {
             if links.binary_search_by(|link| (**link).cmp(name)).is_err() {
                 self.link(name)?;
             }
         }
+        Ok(())
+    }
+
+    fn unlink_others(&self, top: &[Box<str>], links: &[String]) -> Result<(), Error> {
         for gone in links.iter().filter(|link| top.binary_search_by(|name| (**name).cmp(link)).is_err()) {
             disk::if_there(self.root().unlink(gone))?;
         }
-        Ok(self.root().sync()?)
+        Ok(())
     }
 
     /// Makes the root's link for `name`; never over anything.
