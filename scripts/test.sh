@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Checks everything, or only the steps named: scripts/test.sh format lint
+#
+# All steps share one target directory, one profile and one set of flags, so that
+# nothing is compiled twice. A failed step does not stop the others: the summary at the
+# end says of each whether it passed, failed, or could not run and why.
+# shellcheck disable=SC2317  # the steps are reached by name
+set -euo pipefail
+cd "$(dirname "$0")/.."
+exec </dev/null
+
+PATH=$PWD/target/parts/venv/bin:$PATH:/usr/sbin:/sbin
+mkdir -p target/parts
+log=target/parts/test.log
+
+have() { command -v "$1" >/dev/null; }
+
+# A step returns 0 when it passed, 1 when it failed, and `not_run WHY` when it could not.
+why=
+not_run() {
+  why=$1
+  return 2
+}
+
+step_parts() { scripts/test-parts.sh; }
+
+step_format() { cargo fmt --all --check; }
+
+step_lint() { cargo clippy --locked --all-targets -- --deny warnings; }
+
+step_docs() { RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps; }
+
+step_test() {
+  : >"$log"
+  cargo test --locked 2>&1 | tee "$log" || return 1
+  # A run that finds no test has proved nothing.
+  grep -q '^test result: ok\. [1-9]' "$log"
+}
+
+step_manifests() {
+  have kubectl || { not_run "kubectl is not here"; return; }
+  local directory
+  for directory in k8s/base k8s/overlays/*/; do
+    echo "kubectl kustomize $directory"
+    kubectl kustomize "$directory" >/dev/null || return 1
+  done
+}
+
+step_licences() {
+  have cargo-deny || { not_run "cargo-deny is not here"; return; }
+  cargo deny --locked check licenses bans sources
+}
+
+step_advisories() {
+  have cargo-deny || { not_run "cargo-deny is not here"; return; }
+  if ! GIT_TERMINAL_PROMPT=0 timeout 60 cargo deny --locked fetch db >target/parts/advisories.log 2>&1; then
+    not_run "the advisory database cannot be reached"
+    return
+  fi
+  cargo deny --locked check --disable-fetch advisories
+}
+
+steps=("$@")
+if ((${#steps[@]} == 0)); then
+  steps=(parts format lint docs test manifests licences advisories)
+fi
+for step in "${steps[@]}"; do
+  if ! declare -F "step_$step" >/dev/null; then
+    echo "error: no step '$step'" >&2
+    exit 2
+  fi
+done
+
+summary=()
+failed=0
+for step in "${steps[@]}"; do
+  printf '\n=== %s\n' "$step"
+  started=$SECONDS
+  # `set -e` is off inside a condition, so each step returns its outcome by hand.
+  if "step_$step"; then outcome=0; else outcome=$?; fi
+  case $outcome in
+    0) result=passed note="" ;;
+    2) result="not run" note=$why ;;
+    *) result=FAILED note="" failed=1 ;;
+  esac
+  summary+=("$(printf '%-11s %-8s %4d s  %s' "$step" "$result" $((SECONDS - started)) "$note")")
+done
+
+printf '\n=== summary\n'
+printf '%s\n' "${summary[@]}"
+if [[ " ${steps[*]} " == *" test "* ]]; then
+  awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }
+       END { printf "\ntests: %d passed, %d failed, %d skipped\n", passed, failed, ignored }' "$log"
+fi
+exit "$failed"
