@@ -1,8 +1,33 @@
-//! Longshore fills an empty Kubernetes volume and takes uploads to it over HTTP.
+//! Longshore fills an empty Kubernetes volume with content, then takes uploads to it over HTTP.
+//!
+//! Arrows point down only; siblings do not know each other.
+//!
+//! ```text
+//! main → cli → settings
+//!         ↓
+//!    api     follow        (telemetry, shutdown: for cli, api, follow)
+//!       ↘   ↙
+//!       depot              the one room that holds a store and a volume: commit and apply
+//!    ↙    ↓    ↘
+//! store volume source
+//!    ↘    ↓    ↙
+//!       disk               the one room that touches a disk
+//!         ↓
+//! digest path manifest entry     pure values
+//! ```
+
+pub mod api;
+pub mod cli;
+pub mod depot;
 pub mod digest;
 pub mod disk;
 pub mod entry;
+pub mod follow;
 pub mod manifest;
 pub mod path;
+pub mod settings;
+pub mod shutdown;
+pub mod source;
 pub mod store;
+pub mod telemetry;
 pub mod volume;

@@ -84,6 +84,17 @@ impl<'a, L: Leaf> Tree<'a, L> {
     ) -> Result<(), E> {
         compare(self.nodes, Some(self.root), Some(other.root), "", visit)
     }
+
+    /// Calls `visit` for every path, as if each were new.
+    ///
+    /// # Errors
+    /// As [`Tree::compare`].
+    pub fn each<E: From<Error>>(
+        &self,
+        visit: &mut dyn FnMut(SitePath, Option<L>, Option<L>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        compare(self.nodes, None, Some(self.root), "", visit)
+    }
 }
 
 fn read<L: Leaf>(nodes: &dyn Nodes, digest: &Digest) -> Result<Directory<L>, Error> {
@@ -155,11 +166,12 @@ mod tests {
 
     fn listed(memory: &Memory, root: Digest) -> BTreeMap<SitePath, File> {
         let mut files = BTreeMap::new();
-        compare::<File, Error>(memory, None, Some(root), "", &mut |path, _, file| {
-            files.extend(file.map(|file| (path, file)));
-            Ok(())
-        })
-        .expect("it can be read");
+        Tree::<File>::new(memory, root)
+            .each::<Error>(&mut |path, _, file| {
+                files.extend(file.map(|file| (path, file)));
+                Ok(())
+            })
+            .expect("it can be read");
         files
     }
 

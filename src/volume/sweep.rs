@@ -2,7 +2,8 @@
 //!
 //! A reader that opened a file keeps it, whatever is removed; but one that is just walking down the old tree, or reads it
 //! over a network file system, needs it a moment longer. So a generation that was replaced stays for a grace, told by
-//! when it was last seen to be live or, across restarts, by its directory's status change (the rename that made it).
+//! the time since this process first saw that it is not live. A process that ends at once, `fill`, leaves that to the
+//! next one, and removes only what is old by the clock.
 
 use std::{
     collections::HashMap,
@@ -22,11 +23,11 @@ const NETWORK_GRACE: Duration = Duration::from_secs(120);
 pub struct Retired(HashMap<String, Instant>);
 
 impl Volume {
-    /// Removes generations whose grace is over; tells how many are left to remove later. The caller holds the lock.
+    /// Removes generations whose grace is over. The caller holds the lock.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn sweep_generations(&self, home: &Home, retired: &mut Retired) -> Result<usize, Error> {
+    pub fn sweep_generations(&self, home: &Home, retired: &mut Retired) -> Result<(), Error> {
         let live = self.live()?;
         let local = self.root().file_system()? == FileSystem::Local;
         let grace = if local { GRACE } else { NETWORK_GRACE };
@@ -42,7 +43,7 @@ impl Volume {
             home.trees.remove_all(name)?;
         }
         retired.0 = known;
-        Ok(retired.0.len())
+        Ok(())
     }
 
     /// Removes, for a process that will not be here when the grace is over, what was made longer than an hour ago and

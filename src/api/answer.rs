@@ -1,0 +1,116 @@
+//! What answers have in common: who counts them, how they name a file, how they speak of a write.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use chrono::DateTime;
+use serde::Serialize;
+
+use super::App;
+use crate::{depot::Outcome, digest::Digest, telemetry::Route};
+
+/// Counts each request, and notes those that write while they run.
+pub(super) async fn note(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let (method, route) = (request.method().clone(), Route::of(request.uri().path()));
+    let writes = !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let uploading = writes.then(|| app.metrics.uploading());
+    let response = next.run(request).await;
+    drop(uploading);
+    app.metrics.request(&method, route, response.status());
+    response
+}
+
+impl App {
+    /// Tells log and metrics of a write.
+    pub(super) fn committed(&self, outcome: &Outcome) {
+        if outcome.is_new {
+            let entry = &outcome.head.entry;
+            self.metrics.committed(entry.cause.as_str());
+            self.metrics.published(entry.seq);
+            let (seq, release, cause, by) = (entry.seq, entry.release, entry.cause.as_str(), &*entry.by);
+            tracing::info!(seq, %release, cause, by, changed = outcome.changed, removed = outcome.removed, "published");
+        }
+    }
+}
+
+/// What a write answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Written {
+    seq: u64,
+    release: Digest,
+    /// Files set.
+    changed: u64,
+    /// Files removed.
+    removed: u64,
+    /// Bytes of the files set.
+    bytes: u64,
+    /// Of the one file that was put.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<Digest>,
+    #[serde(skip)]
+    status: StatusCode,
+}
+
+impl Written {
+    pub(super) fn site(outcome: &Outcome) -> Self {
+        let Outcome { head, changed, removed, bytes, .. } = outcome;
+        let (seq, release) = (head.entry.seq, head.entry.release);
+        let (changed, removed, bytes) = (*changed, *removed, *bytes);
+        Self { seq, release, changed, removed, bytes, digest: None, status: StatusCode::OK }
+    }
+
+    pub(super) fn file(outcome: &Outcome, digest: Digest) -> Self {
+        let status = if outcome.creates { StatusCode::CREATED } else { StatusCode::OK };
+        Self { digest: Some(digest), status, ..Self::site(outcome) }
+    }
+}
+
+impl IntoResponse for Written {
+    fn into_response(self) -> Response {
+        let tag = etag(self.digest.unwrap_or(self.release));
+        let mut response = (self.status, Json(self)).into_response();
+        if let Ok(tag) = HeaderValue::try_from(tag) {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+        response
+    }
+}
+
+/// The strong entity tag of some content: its digest.
+pub(super) fn etag(digest: Digest) -> String {
+    format!("\"{digest}\"")
+}
+
+/// `Last-Modified`, as RFC 9110, section 5.6.7, wants it.
+pub(super) fn http_date(seconds: i64) -> String {
+    let time = DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+    time.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// `Repr-Digest` of RFC 9530.
+pub(super) fn repr_digest(digest: Digest) -> String {
+    format!("sha-256=:{}:", BASE64_STANDARD.encode(digest.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speaks_of_digests_as_rfc_9530_does() {
+        let example = "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:";
+        assert_eq!(repr_digest(Digest::of("abc")), example);
+    }
+
+    #[test]
+    fn speaks_http_dates() {
+        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+}

@@ -1,0 +1,73 @@
+//! From a body that comes over the network to a reader on a blocking thread.
+
+use std::{io::Read, sync::Arc};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, header},
+};
+use futures_util::TryStreamExt as _;
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+use super::{App, Problem};
+use crate::depot::{self, Depot};
+
+/// Refuses what cannot fit, before the first byte is asked for.
+pub(super) fn check_room(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let room = app.depot.room()?;
+    match length.filter(|length| *length > room.bytes) {
+        Some(length) => Err(Problem::no_room(length, room.bytes)),
+        None => Ok(()),
+    }
+}
+
+/// Runs `work` on a blocking thread with the body as a reader. A body that ends short of its Content-Length, or that the
+/// listener gave up on since nothing came, fails the reader.
+pub(super) async fn with_body<T: Send + 'static>(
+    app: &Arc<App>,
+    body: Body,
+    work: impl FnOnce(&Depot, &mut dyn Read) -> Result<T, depot::Error> + Send + 'static,
+) -> Result<T, Problem> {
+    let stream = body.into_data_stream().map_err(std::io::Error::other);
+    let reader = StreamReader::new(Box::pin(stream));
+    let metrics = app.metrics.clone();
+    blocking(app, move |depot| {
+        let mut counted = Counted { inner: SyncIoBridge::new(reader), bytes: 0 };
+        let done = work(depot, &mut counted);
+        metrics.received_bytes.inc_by(counted.bytes);
+        done
+    })
+    .await
+}
+
+/// Runs `work` on a blocking thread.
+pub(super) async fn blocking<T: Send + 'static>(
+    app: &Arc<App>,
+    work: impl FnOnce(&Depot) -> Result<T, depot::Error> + Send + 'static,
+) -> Result<T, Problem> {
+    let depot = app.depot.clone();
+    match tokio::task::spawn_blocking(move || work(&depot)).await {
+        Ok(done) => {
+            if app.depot.is_adrift() {
+                // Recovery at the next start applies the head.
+                app.shutdown.begin();
+            }
+            done.map_err(Problem::from)
+        }
+        Err(_) => Err(Problem::panicked()),
+    }
+}
+
+struct Counted<R> {
+    inner: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.bytes += read as u64;
+        Ok(read)
+    }
+}

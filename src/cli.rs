@@ -1,0 +1,50 @@
+//! The commands: from settings to an exit code.
+
+pub mod exit;
+mod failure;
+mod fill;
+mod progress;
+mod serve;
+
+use std::{env, process::ExitCode};
+
+use crate::{
+    settings::{self, Command, Refusal},
+    source::Location,
+    telemetry,
+};
+use exit::{Exit, report};
+use failure::Failure;
+
+/// Runs the program with its own arguments and environment.
+#[must_use]
+pub fn run() -> ExitCode {
+    let check_source = |text: &str| text.parse::<Location>().map(drop).map_err(|error| error.to_string());
+    let settings = match settings::read(env::args_os(), env::vars_os(), check_source) {
+        Ok(settings) => settings,
+        Err(Refusal::Told(text)) => text.exit(),
+        Err(Refusal::Mistakes(mistakes)) => {
+            let hint = mistakes.hint();
+            report(&mistakes.into(), Some(&hint));
+            return Exit::Usage.into();
+        }
+    };
+    let done = telemetry::start(&settings.log).map_err(|error| Failure::other(error.into())).and_then(|()| {
+        match settings.command {
+            Command::Fill(fill) => fill::run(&fill),
+            Command::Serve(serve) => serve::run(serve),
+        }
+    });
+    match done {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => {
+            report(&failure.error, failure.hint.as_deref());
+            failure.exit.into()
+        }
+    }
+}
+
+/// The sources in `texts`, which the settings have checked.
+fn locations(texts: &[String]) -> Result<Vec<Location>, Failure> {
+    texts.iter().map(|text| text.parse().map_err(|error| Failure::other(anyhow::Error::new(error)))).collect()
+}

@@ -1,0 +1,84 @@
+//! How what went wrong becomes an exit code, and a hint where the user can act.
+
+use super::exit::Exit;
+use crate::{depot, disk, source, store, volume};
+
+/// A run that did not do what it should.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) exit: Exit,
+    pub(super) error: anyhow::Error,
+    pub(super) hint: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn new(exit: Exit, error: anyhow::Error, hint: Option<&str>) -> Self {
+        Self { exit, error, hint: hint.map(String::from) }
+    }
+
+    pub(super) fn other(error: anyhow::Error) -> Self {
+        Self::new(Exit::Failed, error, None)
+    }
+
+    /// A failure of the depot, on the volume that the user named.
+    pub(super) fn of(error: depot::Error) -> Self {
+        let (exit, hint) = verdict(&error);
+        Self::new(exit, error.into(), hint)
+    }
+}
+
+impl From<depot::Error> for Failure {
+    fn from(error: depot::Error) -> Self {
+        Self::of(error)
+    }
+}
+
+fn verdict(error: &depot::Error) -> (Exit, Option<&'static str>) {
+    use depot::Error as E;
+    match error {
+        E::Source(error) => source_verdict(error.kind()),
+        E::Store(store::Error::Damaged { .. }) => (
+            Exit::Integrity,
+            Some(
+                "the volume's state below .longshore was changed from outside; restore it from a snapshot, or empty the volume",
+            ),
+        ),
+        E::Volume(volume::Error::Locked { .. }) => {
+            (Exit::TryAgain, Some("another longshore works on this volume, or was stopped while it did"))
+        }
+        E::Foreign(_) | E::Volume(volume::Error::InTheWay { .. }) => {
+            (Exit::Conflict, Some("move it away, or give Longshore an empty volume"))
+        }
+        E::OutcomeUnknown { .. } => (Exit::Failed, Some("run it again: it finishes what was begun")),
+        other => other.disk().map_or((Exit::Failed, None), disk_verdict),
+    }
+}
+
+fn source_verdict(kind: source::Kind) -> (Exit, Option<&'static str>) {
+    match kind {
+        source::Kind::Absent | source::Kind::Empty => {
+            (Exit::Absent, Some("check the source's name, or add a second --from that is always there"))
+        }
+        source::Kind::Denied => (
+            Exit::NotAllowed,
+            Some("check the source's credentials (AWS_…, GOOGLE_…, AZURE_…) and their rights to list and read"),
+        ),
+        source::Kind::Unreachable => (Exit::TryAgain, Some("nothing was published; run it again")),
+        _ => (Exit::Failed, None),
+    }
+}
+
+fn disk_verdict(error: &disk::Error) -> (Exit, Option<&'static str>) {
+    if error.is_full() {
+        (Exit::NoSpace, Some("make the volume larger; what was half written has been removed"))
+    } else if error.is_denied() {
+        let hint = "mount the volume writable for this container; in Kubernetes: spec.securityContext.fsGroup: 65532";
+        (Exit::NotAllowed, Some(hint))
+    } else if error.is_absent() {
+        (Exit::Failed, Some("is the volume mounted where --volume says?"))
+    } else if error.is_shortage() {
+        (Exit::TryAgain, None)
+    } else {
+        (Exit::Failed, None)
+    }
+}

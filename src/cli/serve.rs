@@ -1,0 +1,160 @@
+//! `longshore serve`: stays beside the application, takes uploads, and perhaps follows a source.
+
+use std::{fs, io::Write as _, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use tokio::{net::TcpListener, runtime, task::JoinHandle};
+
+use super::{Failure, exit::Exit, locations};
+use crate::{
+    api::{
+        self, App,
+        listener::{self, Limits},
+        probes::{self, Health},
+        tokens::Tokens,
+    },
+    depot::Depot,
+    follow::Follow,
+    settings::{Access, Serve},
+    shutdown::Shutdown,
+    telemetry::Metrics,
+};
+
+/// Time between two looks after the volume: what was replaced is removed, what another process left is finished.
+const TEND: Duration = Duration::from_secs(5);
+/// What blocking work may still take when everything else has ended.
+const LAST: Duration = Duration::from_secs(2);
+
+pub(super) fn run(settings: Serve) -> Result<(), Failure> {
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::other(error.into()))?;
+    let done = runtime.block_on(serve(settings));
+    runtime.shutdown_timeout(LAST);
+    done
+}
+
+async fn serve(settings: Serve) -> Result<(), Failure> {
+    let shutdown = Shutdown::on_signals(settings.grace).map_err(|error| Failure::other(error.into()))?;
+    let metrics = Arc::new(Metrics::new());
+    let from = locations(&settings.from)?;
+    let depot = Arc::new(Depot::open(&settings.volume)?);
+    let (uploads, probes) = (bind(settings.listen).await?, bind(settings.probes).await?);
+    if let Some(file) = &settings.addresses_file {
+        announce(file, &uploads, &probes).map_err(Failure::other)?;
+    }
+    let health = Arc::new(Health::new(shutdown.clone()));
+    // Probes answer from here on, and until everything else has ended.
+    let probe_end = Shutdown::new(Duration::ZERO);
+    let probing = tokio::spawn(listener::serve(
+        probes.listener,
+        probes::router(health.clone(), metrics.clone()),
+        Limits::default(),
+        probe_end.clone(),
+    ));
+    let tokens = match &settings.access {
+        Access::Tokens(file) => Some(Tokens::open(file, metrics.clone())),
+        Access::Anybody => None,
+    };
+    let watching = tokens.as_ref().map(Tokens::watch).transpose();
+    let _watching = watching.map_err(|error| Failure::other(error.into()))?;
+    recover(&depot, &metrics).await?;
+
+    let app = Arc::new(App {
+        depot: depot.clone(),
+        tokens,
+        public_read: settings.public_read,
+        metrics: metrics.clone(),
+        shutdown: shutdown.clone(),
+    });
+    tracing::info!(listen = %uploads.address, probes = %probes.address, "serving");
+    let tending = tokio::spawn(tend(depot.clone(), shutdown.clone()));
+    let following = (!from.is_empty()).then(|| {
+        let follow = Follow { depot: depot.clone(), from, every: settings.every, when: settings.when, metrics };
+        tokio::spawn(follow.run(shutdown.clone()))
+    });
+    health.set_started();
+    let cut = listener::serve(uploads.listener, api::router(app), Limits::default(), shutdown.clone()).await;
+    if cut > 0 {
+        tracing::warn!(connections = cut, "cut at the end of the grace");
+    }
+    finish([Some(tending), following], &shutdown).await;
+    probe_end.begin();
+    drop(probing.await);
+    if depot.is_adrift() {
+        let error = anyhow!("the outcome of an operation is unknown");
+        return Err(Failure::new(Exit::Failed, error, Some("start again: recovery applies what the journal has")));
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// An address that is ours.
+struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+async fn bind(address: SocketAddr) -> Result<Bound, Failure> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"));
+    let listener = listener.map_err(Failure::other)?;
+    let address = listener.local_addr().map_err(|error| Failure::other(error.into()))?;
+    Ok(Bound { listener, address })
+}
+
+/// Tells whoever started us with port 0 which ports they are. The file appears whole.
+fn announce(file: &Path, uploads: &Bound, probes: &Bound) -> anyhow::Result<()> {
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let temporary = directory.join(format!(".addresses-{}", std::process::id()));
+    let write = || {
+        let mut out = fs::File::create(&temporary)?;
+        write!(out, "listen={}\nprobes={}\n", uploads.address, probes.address)?;
+        fs::rename(&temporary, file)
+    };
+    write().with_context(|| format!("cannot write the addresses to {}", file.display()))
+}
+
+async fn recover(depot: &Arc<Depot>, metrics: &Metrics) -> Result<(), Failure> {
+    let at_work = depot.clone();
+    let recovered = tokio::task::spawn_blocking(move || {
+        let recovered = at_work.recover()?;
+        Ok::<_, Failure>((recovered, at_work.head()?))
+    });
+    let (recovered, head) = recovered.await.map_err(|error| Failure::other(error.into()))??;
+    if !recovered.is_nothing() {
+        tracing::info!(?recovered, "finished what an earlier run left");
+    }
+    match head {
+        Some(head) => {
+            let (seq, release) = (head.entry.seq, head.entry.release);
+            metrics.shows(seq);
+            tracing::info!(seq, %release, "live");
+        }
+        None => tracing::info!("the volume has no release yet: the first upload makes one"),
+    }
+    Ok(())
+}
+
+async fn tend(depot: Arc<Depot>, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.recv() => return,
+            () = tokio::time::sleep(TEND) => {}
+        }
+        let at_work = depot.clone();
+        match tokio::task::spawn_blocking(move || at_work.tend()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot look after the volume"),
+            Err(error) => tracing::error!(%error, "looking after the volume failed"),
+        }
+    }
+}
+
+/// Waits for tasks that end by themselves, until the grace is over.
+async fn finish(tasks: [Option<JoinHandle<()>>; 2], shutdown: &Shutdown) {
+    for mut task in tasks.into_iter().flatten() {
+        tokio::select! {
+            _ = &mut task => {}
+            () = shutdown.deadline() => task.abort(),
+        }
+    }
+}

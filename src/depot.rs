@@ -1,0 +1,146 @@
+//! The one room that holds a store and a volume, and the two verbs.
+//!
+//! * **commit** appends one entry to the site's journal: "from now on the site is release R".
+//! * **apply** makes the volume show the journal's head.
+//!
+//! Filling, uploading a file, deploying a folder, rolling back are all built of these. The order within a commit is what
+//! a power cut tests: objects, manifest nodes and the new generation are durable before the entry; the entry alone
+//! decides; then comes the one rename; and only then is anybody told. Before the entry an error leaves the old release,
+//! after it the next start goes on to the new one: never a mix.
+//!
+//! Everything here blocks, and is called from blocking threads.
+
+mod apply;
+mod change;
+mod commit;
+mod error;
+mod fill;
+mod history;
+mod ingest;
+mod live;
+mod plan;
+mod seed;
+#[cfg(test)]
+mod tests;
+
+pub use apply::Recovered;
+pub use change::{Change, Condition, Proposal};
+pub use commit::Outcome;
+pub use error::Error;
+pub use fill::Filled;
+pub use history::{NotATarget, Target};
+pub use ingest::Ingest;
+pub use live::Found;
+pub use seed::{Occasion, When};
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    entry::Committed,
+    store::Store,
+    volume::{Home, Retired, Survey, Volume},
+};
+
+/// How long a write waits for another process to free the volume.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A store, a volume, and what this process knows of both.
+#[derive(Debug)]
+pub struct Depot {
+    volume: Volume,
+    /// Our directory on the volume, once there is one: this or another process makes it with the first write.
+    state: RwLock<Option<Arc<State>>>,
+    retired: Mutex<Retired>,
+    /// Set when an entry may have become durable without being shown: from there only a new start knows.
+    adrift: AtomicBool,
+}
+
+/// What is there once a volume has been written to.
+#[derive(Debug)]
+struct State {
+    home: Home,
+    store: Store,
+}
+
+impl Depot {
+    /// The depot on the volume mounted at `path`. Writes nothing.
+    ///
+    /// # Errors
+    /// When there is no such directory, or it cannot be read.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let depot = Self {
+            volume: Volume::open(path)?,
+            state: RwLock::new(None),
+            retired: Mutex::new(Retired::default()),
+            adrift: AtomicBool::new(false),
+        };
+        depot.state()?;
+        Ok(depot)
+    }
+
+    /// The newest entry; none while the site has not begun.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn head(&self) -> Result<Option<Arc<Committed>>, Error> {
+        match self.state()? {
+            Some(state) => Ok(state.store.journal().head()?),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether an outcome is unknown, so that this process must not write any more, and should end.
+    #[must_use]
+    pub fn is_adrift(&self) -> bool {
+        self.adrift.load(Ordering::SeqCst)
+    }
+
+    /// Bytes and inodes free on the volume.
+    ///
+    /// # Errors
+    /// When the disk does not tell.
+    pub fn room(&self) -> Result<crate::disk::Room, Error> {
+        Ok(self.volume.room()?)
+    }
+
+    fn state(&self) -> Result<Option<Arc<State>>, Error> {
+        if let Some(state) = &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(Some(state.clone()));
+        }
+        let Some(home) = self.volume.home()? else { return Ok(None) };
+        self.adopt_state(home)
+    }
+
+    fn adopt_state(&self, home: Home) -> Result<Option<Arc<State>>, Error> {
+        let Some(store) = Store::open(&home.directory, home.mode)? else { return Ok(None) };
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(Some(state.get_or_insert_with(|| Arc::new(State { home, store })).clone()))
+    }
+
+    /// Our directory, made if need be; refuses while somebody else's content lies where the site would begin.
+    fn state_for_writing(&self) -> Result<Arc<State>, Error> {
+        if self.is_adrift() {
+            return Err(Error::Adrift);
+        }
+        let state = self.state()?;
+        let begun = match &state {
+            Some(state) => state.store.journal().head()?.is_some(),
+            None => false,
+        };
+        if !begun && let Survey::Foreign(names) = self.volume.survey()? {
+            return Err(Error::Foreign(names));
+        }
+        if let Some(state) = state {
+            return Ok(state);
+        }
+        let home = self.volume.make_home(&Store::FOLDERS)?;
+        self.adopt_state(home)?.ok_or(Error::Adrift)
+    }
+}

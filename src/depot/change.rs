@@ -1,0 +1,105 @@
+//! What somebody wants to change, before anybody knows what it is changed from.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::Error;
+use crate::{
+    digest::Digest,
+    disk::Staged,
+    entry::{Cause, Committed},
+    manifest::{Edits, File, Release, Tree},
+    path::SitePath,
+};
+
+/// A change to the site, relative to whatever the head is when it is committed.
+#[derive(Debug)]
+pub enum Change {
+    /// Puts files; with `clear`, in place of all that lies in `folder` (or in the whole site).
+    Put {
+        /// The folder that `clear` empties; none for the whole site.
+        folder: Option<SitePath>,
+        /// Whether it is emptied first.
+        clear: bool,
+        /// The files, by their path in the site.
+        files: BTreeMap<SitePath, Staged>,
+    },
+    /// Removes a file.
+    Remove(SitePath),
+    /// Removes a folder.
+    RemoveFolder(SitePath),
+    /// Goes back to a release, with the times it had.
+    Restore(Release),
+}
+
+/// Whether an entry should be made at all, asked under the lock: with the head and the release it would become.
+pub type Condition<'a> = dyn Fn(Option<&Committed>, Digest) -> Result<bool, Error> + 'a;
+
+/// A change, and who wants it.
+pub struct Proposal<'a> {
+    /// What.
+    pub change: Change,
+    /// Why.
+    pub cause: Cause,
+    /// Who.
+    pub by: String,
+    /// What they say about it.
+    pub message: Option<String>,
+    /// The live release that it is made for; another one refuses it.
+    pub parent: Option<Digest>,
+    /// Asked last; when it says no, nothing happens.
+    pub condition: Option<&'a Condition<'a>>,
+    /// Names the operation.
+    pub op: Uuid,
+}
+
+impl Proposal<'_> {
+    /// A change with a new operation and no condition.
+    #[must_use]
+    pub fn new(change: Change, cause: Cause, by: &str) -> Self {
+        Self { change, cause, by: by.into(), message: None, parent: None, condition: None, op: Uuid::new_v4() }
+    }
+}
+
+impl Change {
+    /// One file.
+    #[must_use]
+    pub fn file(path: SitePath, staged: Staged) -> Self {
+        Self::Put { folder: None, clear: false, files: [(path, staged)].into() }
+    }
+
+    /// The edits that it means for the tree `base`.
+    pub(super) fn edits(&self, base: Option<&Tree<'_, File>>) -> Result<Edits<File>, Error> {
+        let mut edits = Edits::default();
+        match self {
+            Self::Put { folder, clear, files } => {
+                if *clear {
+                    edits.clear(folder.as_ref());
+                }
+                for (path, staged) in files {
+                    let Staged { digest, size, executable, .. } = *staged;
+                    edits.set(path, File { digest, size, executable });
+                }
+            }
+            Self::Remove(path) => match base.map(|base| base.find(path)).transpose()?.flatten() {
+                Some(_) => edits.remove(path),
+                None => return Err(Error::NotFound(path.as_str().into())),
+            },
+            Self::RemoveFolder(path) => match base.map(|base| base.is_folder(path)).transpose()? {
+                Some(true) => edits.clear(Some(path)),
+                _ => return Err(Error::NotFound(format!("{path}/"))),
+            },
+            Self::Restore(_) => unreachable!("a release is restored as a whole"),
+        }
+        Ok(edits)
+    }
+
+    /// The staged file for `path`.
+    pub(super) fn staged(&self, path: &SitePath) -> Option<&Staged> {
+        match self {
+            Self::Put { files, .. } => files.get(path),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The first verb: one entry more in the journal, shown before anybody is told.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use uuid::Uuid;
+
+use super::{
+    Change, Depot, Error, Proposal, State,
+    plan::{Difference, Plan, plan},
+};
+use crate::{
+    digest::Digest,
+    disk::Staging,
+    entry::{Committed, Entry, SiteId},
+    manifest::{File, Tree},
+    store::{self, Appended},
+    volume::{Prepared, Shown},
+};
+
+/// What became of a proposal.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The head afterwards.
+    pub head: Arc<Committed>,
+    /// Whether a new entry was made; not when nothing changed or its condition said no.
+    pub is_new: bool,
+    /// Whether the change made a path that was not there before.
+    pub creates: bool,
+    /// Files set.
+    pub changed: u64,
+    /// Files removed.
+    pub removed: u64,
+    /// Bytes of the files set.
+    pub bytes: u64,
+}
+
+impl Outcome {
+    fn nothing(head: Arc<Committed>) -> Self {
+        Self { head, is_new: false, creates: false, changed: 0, removed: 0, bytes: 0 }
+    }
+
+    fn of(head: Arc<Committed>, changes: &[Difference]) -> Self {
+        let set = changes.iter().filter_map(|change| change.is);
+        let (changed, bytes) = set.fold((0, 0), |(files, bytes), (file, _)| (files + 1, bytes + file.size));
+        let removed = changes.iter().filter(|change| change.is.is_none()).count() as u64;
+        let creates = changes.iter().any(|change| change.was.is_none());
+        Self { head, is_new: true, creates, changed, removed, bytes }
+    }
+}
+
+impl Depot {
+    /// Commits `proposal`, whose files lie in `staging`, and shows it.
+    ///
+    /// # Errors
+    /// Before the entry is made: as the cause says, and the old release stands. After: [`Error::OutcomeUnknown`].
+    pub fn commit(&self, staging: &Staging, proposal: &Proposal<'_>) -> Result<Outcome, Error> {
+        if let Change::Put { clear: true, files, .. } = &proposal.change
+            && files.is_empty()
+        {
+            return Err(Error::Nothing);
+        }
+        let state = self.state_for_writing()?;
+        let _lock = state.home.lock(super::PATIENCE)?;
+        loop {
+            let head = state.store.journal().head()?;
+            let current = head.as_ref().map(|head| head.entry.release);
+            if proposal.parent.is_some() && proposal.parent != current {
+                return Err(Error::Stale { current });
+            }
+            if let Some(head) = &head {
+                self.catch_up(&state, staging, head)?;
+            }
+            let now = Entry::now();
+            let planned = plan(state.store.nodes(), head.as_deref(), &proposal.change, now.timestamp())?;
+            let Some(planned) = planned else {
+                return Ok(Outcome::nothing(head.ok_or(Error::Nothing)?));
+            };
+            if let Some(condition) = proposal.condition
+                && !condition(head.as_deref(), planned.release.manifest)?
+            {
+                return Ok(Outcome::nothing(head.ok_or(Error::Nothing)?));
+            }
+            let entry = Entry {
+                version: 1,
+                seq: head.as_ref().map_or(1, |head| head.entry.seq + 1),
+                op: proposal.op,
+                site: head.as_ref().map_or_else(SiteId::random, |head| Ok(head.entry.site.clone()))?,
+                previous: head.as_ref().map(|head| head.digest),
+                release: planned.release.manifest,
+                times: planned.release.times,
+                parent: current,
+                cause: proposal.cause,
+                by: proposal.by.clone(),
+                message: proposal.message.clone(),
+                at: now,
+            };
+            state.store.admit(staging, &planned.files, &planned.nodes)?;
+            let prepared = self.prepare(&state, staging, current, &planned)?;
+            match state.store.journal().append(staging, entry) {
+                Ok(Appended::Won(head)) => {
+                    let published = self.publish(&state, staging, &prepared, &head);
+                    published.map_err(|error| self.set_adrift(proposal.op, error))?;
+                    return Ok(Outcome::of(head, &planned.changes));
+                }
+                // Another process wrote without the lock (a file server that lost it): start again from its entry.
+                Ok(Appended::Lost) => {
+                    if let Prepared::Flip { generation, .. } = &prepared {
+                        state.home.trees.remove_all(generation)?;
+                    }
+                }
+                Err(error @ store::Error::OutcomeUnknown { .. }) => {
+                    return Err(self.set_adrift(proposal.op, error.into()));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Stages what the volume needs to show the plan. One changed file in a folder that is there takes one rename.
+    fn prepare(
+        &self,
+        state: &State,
+        staging: &Staging,
+        current: Option<Digest>,
+        plan: &Plan,
+    ) -> Result<Prepared, Error> {
+        let nodes = state.store.nodes();
+        let object = |digest: &Digest| state.store.object(digest);
+        if let ([Difference { path, is, .. }], Some(current), Some(generation)) =
+            (&plan.changes[..], current, self.volume.live()?)
+        {
+            let folder = path.parent();
+            let stays = |root| Ok::<_, Error>(Tree::<File>::new(nodes, root).folder(folder.as_ref())?.is_some());
+            match is {
+                Some((file, mtime)) if stays(current)? => {
+                    let (objects, name) = object(&file.digest)?;
+                    let dress = (*mtime, file.executable);
+                    let path = path.clone();
+                    return Ok(self.volume.prepare_file(staging, generation, path, (&objects, &name), dress)?);
+                }
+                None if stays(plan.release.manifest)? => {
+                    return Ok(Prepared::Remove { path: path.clone(), generation });
+                }
+                _ => {}
+            }
+        }
+        Ok(self.volume.prepare_generation(&state.home, staging, nodes, plan.release, &object)?)
+    }
+
+    pub(super) fn publish(
+        &self,
+        state: &State,
+        staging: &Staging,
+        prepared: &Prepared,
+        head: &Committed,
+    ) -> Result<(), Error> {
+        self.volume.publish(&state.home, staging, prepared)?;
+        let shown = Shown::new(head, prepared.generation());
+        if let Err(error) = state.home.remember_shown(staging, &shown) {
+            // It is shown all the same; the next one to look compares file by file.
+            tracing::warn!(%error, "cannot note what the volume shows");
+        }
+        Ok(())
+    }
+
+    fn set_adrift(&self, op: Uuid, error: Error) -> Error {
+        self.adrift.store(true, Ordering::SeqCst);
+        tracing::error!(%op, %error, "the outcome is unknown: nothing more is written until the next start");
+        Error::OutcomeUnknown { op, source: Box::new(error) }
+    }
+}

@@ -1,0 +1,103 @@
+//! Why a depot refuses or fails.
+
+use uuid::Uuid;
+
+use crate::{
+    digest::Digest,
+    disk::{self, StageError},
+    manifest, source, store, volume,
+};
+
+/// Why a commit, an apply or a look-up did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] disk::Error),
+    /// The store refused, or is damaged.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The volume refused.
+    #[error(transparent)]
+    Volume(#[from] volume::Error),
+    /// A release cannot be read, or a file would take a folder's place.
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
+    /// The source is not there, or cannot be read.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// The content stopped coming.
+    #[error("the content could not be read to its end")]
+    Content(#[source] std::io::Error),
+    /// The system gave no random bytes.
+    #[error("no random bytes from the system")]
+    Random(#[from] getrandom::Error),
+    /// The volume holds what somebody else put there.
+    #[error("the volume holds content that Longshore did not put there: {}", .0.join(", "))]
+    Foreign(Vec<String>),
+    /// Nothing lies at a path that is to be removed.
+    #[error("nothing lies at {0:?}")]
+    NotFound(String),
+    /// Nothing was in what was to replace a folder.
+    #[error("there is no file in it")]
+    Nothing,
+    /// The caller's parent is not the live release.
+    #[error("the live release is not the given parent any more")]
+    Stale {
+        /// The live release.
+        current: Option<Digest>,
+    },
+    /// A release that the journal does not have.
+    #[error("the journal has no release {0}")]
+    NoSuchRelease(String),
+    /// A prefix that several releases share.
+    #[error("several releases begin with {0}")]
+    Ambiguous(String),
+    /// Nothing to go back to.
+    #[error("there is no other deploy, seed or adoption to go back to")]
+    NothingBefore,
+    /// The entry is or may be in the journal, but the volume does not show it.
+    #[error("the outcome of operation {op} is unknown until the next start")]
+    OutcomeUnknown {
+        /// The operation.
+        op: Uuid,
+        /// What failed.
+        #[source]
+        source: Box<Error>,
+    },
+    /// An earlier outcome is unknown: this process writes no more.
+    #[error("an earlier operation ended in an unknown state: nothing is written until the next start")]
+    Adrift,
+}
+
+impl From<StageError> for Error {
+    fn from(error: StageError) -> Self {
+        match error {
+            StageError::Read(error) => Self::Content(error),
+            StageError::Disk(error) => Self::Disk(error),
+        }
+    }
+}
+
+impl Error {
+    /// The system call that failed underneath, if one did.
+    #[must_use]
+    pub fn disk(&self) -> Option<&disk::Error> {
+        let mut error: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(at) = error {
+            if let Some(disk) = at.downcast_ref::<disk::Error>() {
+                return Some(disk);
+            }
+            // `#[error(transparent)]` hides the error itself and shows only its source.
+            if let Some(found) = match at.downcast_ref::<Self>() {
+                Some(Self::Disk(error) | Self::Store(store::Error::Disk(error))) => Some(error),
+                Some(Self::Volume(volume::Error::Disk(error))) => Some(error),
+                _ => None,
+            } {
+                return Some(found);
+            }
+            error = at.source();
+        }
+        None
+    }
+}

@@ -1,0 +1,72 @@
+//! Filling: the first source that is there becomes the site's seed.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::{Depot, Error, Occasion, Outcome, Proposal, When};
+use crate::{
+    entry::{Cause, Committed},
+    source::{Kind, Location, Progress, Source},
+    volume::Survey,
+};
+
+/// What filling came to.
+#[derive(Clone, Debug)]
+pub enum Filled {
+    /// The source was committed and is live.
+    Seeded(Outcome),
+    /// The site has a release, and `when` says that it stays.
+    Kept(Arc<Committed>),
+    /// The volume holds somebody else's content, which was left alone.
+    Foreign(Vec<String>),
+}
+
+impl Depot {
+    /// Fills the volume from the first of `locations` that is there, by the rule `when`.
+    ///
+    /// # Errors
+    /// When no source is there, one cannot be read, or the volume cannot be written to.
+    pub fn fill(
+        &self,
+        locations: &[Location],
+        when: When,
+        occasion: Occasion,
+        runtime: &Handle,
+        progress: &Progress,
+    ) -> Result<Filled, Error> {
+        let head = self.head()?;
+        if head.is_none()
+            && let Survey::Foreign(names) = self.volume.survey()?
+        {
+            return Ok(Filled::Foreign(names));
+        }
+        if let Some(head) = head.filter(|head| !Self::may_seed(Some(head), when)) {
+            return Ok(Filled::Kept(head));
+        }
+        let mut absent = None;
+        for location in locations {
+            match self.fill_from(&Source::open(location, runtime)?, when, occasion, progress) {
+                Err(Error::Source(error)) if matches!(error.kind(), Kind::Absent | Kind::Empty) => {
+                    tracing::info!(source = %location, "nothing there: {error}");
+                    absent = Some(error);
+                }
+                done => return done,
+            }
+        }
+        Err(absent.map_or(Error::Nothing, Error::Source))
+    }
+
+    fn fill_from(&self, source: &Source, when: When, occasion: Occasion, progress: &Progress) -> Result<Filled, Error> {
+        // Asked before anything is written: a volume whose sources are all absent stays blank.
+        source.mark()?;
+        let ingest = self.ingest()?;
+        ingest.source(source, progress)?;
+        let (staging, change) = ingest.into_change(None, true);
+        let by = if occasion == Occasion::Fill { "fill" } else { "follow" };
+        let condition = |head: Option<&Committed>, release| self.should_seed(head, release, when, occasion);
+        let proposal = Proposal { condition: Some(&condition), ..Proposal::new(change, Cause::Seed, by) };
+        let outcome = self.commit(&staging, &proposal)?;
+        Ok(if outcome.is_new { Filled::Seeded(outcome) } else { Filled::Kept(outcome.head) })
+    }
+}

@@ -1,0 +1,105 @@
+//! What the site was, and going back to it.
+
+use std::{collections::BTreeSet, str::FromStr, sync::Arc};
+
+use super::{Change, Depot, Error, Outcome, Proposal};
+use crate::{
+    digest::Digest,
+    disk::Staging,
+    entry::{Cause, Committed},
+};
+
+/// Characters of a release id that a person may leave it at.
+const SHORTEST: usize = 8;
+
+/// Which release to go back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The last other deploy, seed or adoption.
+    Before,
+    /// The entry of this number.
+    Seq(u64),
+    /// The release whose id begins so.
+    Release(String),
+}
+
+/// A text that names no release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a release is named by its number in the journal or by its id, {SHORTEST} to 64 lower-case hexadecimal characters"
+)]
+pub struct NotATarget;
+
+impl FromStr for Target {
+    type Err = NotATarget;
+
+    fn from_str(text: &str) -> Result<Self, NotATarget> {
+        let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if text.len() < SHORTEST {
+            return text.parse().map(Self::Seq).map_err(|_| NotATarget);
+        }
+        if text.len() <= 64 && is_hex(text) { Ok(Self::Release(text.into())) } else { Err(NotATarget) }
+    }
+}
+
+impl Depot {
+    /// The newest `limit` entries, newest first.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn history(&self, limit: usize) -> Result<Vec<Arc<Committed>>, Error> {
+        let Some(state) = self.state()? else { return Ok(Vec::new()) };
+        let history = state.store.journal().history()?.take(limit).collect::<Result<_, _>>()?;
+        Ok(history)
+    }
+
+    /// Makes the release that `target` names live again, with the times it had.
+    ///
+    /// # Errors
+    /// When there is no such release, `parent` is not live, or the disk refuses.
+    pub fn roll_back(&self, target: &Target, parent: Option<Digest>, by: &str) -> Result<Outcome, Error> {
+        let state = self.state()?.ok_or(Error::NothingBefore)?;
+        let staging = Staging::create(&state.home.staging, state.home.mode)?;
+        let head = state.store.journal().head()?.ok_or(Error::NothingBefore)?;
+        if parent.is_some_and(|parent| parent != head.entry.release) {
+            return Err(Error::Stale { current: Some(head.entry.release) });
+        }
+        let found = self.find_entry(target, head.entry.release)?;
+        let message = format!("back to {} of entry {}", found.entry.release, found.entry.seq);
+        let change = Change::Restore(found.entry.release());
+        let proposal = Proposal { parent, message: Some(message), ..Proposal::new(change, Cause::Rollback, by) };
+        self.commit(&staging, &proposal)
+    }
+
+    fn find_entry(&self, target: &Target, current: Digest) -> Result<Arc<Committed>, Error> {
+        let state = self.state()?.ok_or(Error::NothingBefore)?;
+        let journal = state.store.journal();
+        match target {
+            Target::Seq(seq) => journal.read(*seq)?.ok_or_else(|| Error::NoSuchRelease(seq.to_string())),
+            Target::Before => {
+                for committed in journal.history()? {
+                    let committed = committed?;
+                    if committed.entry.cause.is_landmark() && committed.entry.release != current {
+                        return Ok(committed);
+                    }
+                }
+                Err(Error::NothingBefore)
+            }
+            Target::Release(prefix) => {
+                let mut newest = None;
+                let mut ids = BTreeSet::new();
+                for committed in journal.history()? {
+                    let committed = committed?;
+                    if committed.entry.release.to_string().starts_with(prefix) {
+                        ids.insert(committed.entry.release);
+                        newest.get_or_insert(committed);
+                    }
+                }
+                if ids.len() > 1 {
+                    return Err(Error::Ambiguous(prefix.clone()));
+                }
+                newest.ok_or_else(|| Error::NoSuchRelease(prefix.clone()))
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Files on their way in: hashed and written out of sight while they come.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read},
+    sync::{Mutex, PoisonError},
+};
+
+use super::{Change, Depot, Error};
+use crate::{
+    disk::{Staged, Staging},
+    path::SitePath,
+    source::{self, Progress, Reading, Summary},
+};
+
+/// What one operation has taken in so far. Dropped without a commit, it leaves nothing.
+#[derive(Debug)]
+pub struct Ingest {
+    /// Where the files lie.
+    pub staging: Staging,
+    files: Mutex<BTreeMap<SitePath, Staged>>,
+}
+
+impl Depot {
+    /// Begins to take files in.
+    ///
+    /// # Errors
+    /// When the volume cannot be written to, or holds somebody else's content.
+    pub fn ingest(&self) -> Result<Ingest, Error> {
+        let state = self.state_for_writing()?;
+        let staging = Staging::create(&state.home.staging, state.home.mode)?;
+        Ok(Ingest { staging, files: Mutex::default() })
+    }
+}
+
+impl Ingest {
+    /// Takes one file in; a second time, in place of the first.
+    ///
+    /// # Errors
+    /// When the content ends early or the disk refuses.
+    pub fn file(&self, path: SitePath, executable: bool, content: &mut dyn Read) -> Result<Staged, Error> {
+        let staged = self.staging.file(content, executable)?;
+        let before = self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(path, staged.clone());
+        self.discard(before);
+        Ok(staged)
+    }
+
+    /// Takes all files of `source` in.
+    ///
+    /// # Errors
+    /// As the source says; when the disk refuses.
+    pub fn source(&self, source: &source::Source, progress: &Progress) -> Result<Summary, Error> {
+        self.reading(None, progress, |reading| source.read(reading)).map_err(unwrap_own)
+    }
+
+    /// Takes all files of an archive in, to lie in `folder` (or in the whole site).
+    ///
+    /// # Errors
+    /// When it is no archive, or holds what may not come in.
+    pub fn archive(&self, folder: Option<&SitePath>, bytes: &mut dyn Read) -> Result<Summary, Error> {
+        let progress = Progress::default();
+        self.reading(folder, &progress, |reading| source::read_archive(bytes, reading)).map_err(unwrap_own)
+    }
+
+    /// What was taken in, as a change that puts it; with `clear`, in place of what lies in `folder`.
+    #[must_use]
+    pub fn into_change(self, folder: Option<SitePath>, clear: bool) -> (Staging, Change) {
+        let files = self.files.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (self.staging, Change::Put { folder, clear, files })
+    }
+
+    fn reading<T>(&self, folder: Option<&SitePath>, progress: &Progress, read: impl FnOnce(&Reading<'_>) -> T) -> T {
+        let place = |path: &SitePath| match folder {
+            Some(folder) => folder.join(path),
+            None => Ok(path.clone()),
+        };
+        read(&Reading {
+            sink: &|item, content| {
+                self.file(place(&item.path)?, item.executable, content)?;
+                Ok(())
+            },
+            forget: &|path| {
+                if let Ok(path) = place(path) {
+                    let before = self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
+                    self.discard(before);
+                }
+            },
+            scratch: &|| -> io::Result<File> {
+                self.staging.scratch().map_err(|error| io::Error::new(error.source.kind(), error))
+            },
+            progress,
+        })
+    }
+
+    fn discard(&self, staged: Option<Staged>) {
+        if let Some(staged) = staged
+            && let Err(error) = self.staging.directory().unlink(&staged.name)
+        {
+            tracing::debug!(%error, "a file that was taken in twice stays until the end");
+        }
+    }
+}
+
+/// An error that our own sink gave to the source comes back as what it was.
+fn unwrap_own(error: source::Error) -> Error {
+    match error {
+        source::Error::Sink { path, source } => match source.downcast::<Error>() {
+            Ok(own) => *own,
+            Err(source) => Error::Source(source::Error::Sink { path, source }),
+        },
+        other => Error::Source(other),
+    }
+}

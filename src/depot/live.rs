@@ -1,0 +1,55 @@
+//! Reading what is live, by path.
+
+use std::{fs, sync::Arc};
+
+use super::{Depot, Error};
+use crate::{
+    entry::Committed,
+    manifest::{File, Time, Tree},
+    path::SitePath,
+};
+
+/// A live file, opened: what is read is what the digest says, whatever is published meanwhile.
+#[derive(Debug)]
+pub struct Found {
+    /// The release it was found in.
+    pub head: Arc<Committed>,
+    /// Where.
+    pub path: SitePath,
+    /// Digest, size and mode.
+    pub file: File,
+    /// Seconds since 1970.
+    pub mtime: i64,
+    /// Its bytes.
+    pub content: fs::File,
+}
+
+/// What a folder answers with.
+const INDEX: &str = "index.html";
+
+impl Depot {
+    /// The live file at `path`, or the `index.html` of the folder `path` (none: the site's root).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn find(&self, path: Option<&SitePath>) -> Result<Option<Found>, Error> {
+        let Some(state) = self.state()? else { return Ok(None) };
+        let Some(head) = state.store.journal().head()? else { return Ok(None) };
+        let files = Tree::<File>::new(state.store.nodes(), head.entry.release);
+        let index: SitePath = match path {
+            Some(path) => format!("{path}/{INDEX}").parse(),
+            None => INDEX.parse(),
+        }
+        .map_err(crate::manifest::Error::from)?;
+        let direct = path.map(|path| Ok::<_, Error>(files.find(path)?.map(|file| (path.clone(), file))));
+        let found = match direct.transpose()?.flatten() {
+            Some(found) => Some(found),
+            None => files.find(&index)?.map(|file| (index, file)),
+        };
+        let Some((path, file)) = found else { return Ok(None) };
+        let time = Tree::<Time>::new(state.store.nodes(), head.entry.times).find(&path)?;
+        let mtime = time.and_then(|time| time.mtime).unwrap_or_default();
+        let (objects, name) = state.store.object(&file.digest)?;
+        Ok(Some(Found { content: objects.file(name)?, head, path, file, mtime }))
+    }
+}

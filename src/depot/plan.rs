@@ -1,0 +1,132 @@
+//! What a change makes of the head: the new release, and what has to be written for it.
+
+use std::{collections::HashMap, error::Error as StdError, sync::Arc};
+
+use super::{Change, Error};
+use crate::{
+    digest::Digest,
+    disk::Staged,
+    entry::Committed,
+    manifest::{self, Directory, Edits, File, Item, Leaf, Nodes, Release, Time, Tree},
+    path::SitePath,
+};
+
+/// A release in the making.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) release: Release,
+    /// Nodes that the store may not have yet.
+    pub(super) nodes: Vec<(Digest, Vec<u8>)>,
+    /// Staged files that it needs, each with its mtime.
+    pub(super) files: Vec<(Staged, i64)>,
+    /// What differs from the head.
+    pub(super) changes: Vec<Difference>,
+}
+
+/// A path that is not as it was.
+#[derive(Debug)]
+pub(super) struct Difference {
+    pub(super) path: SitePath,
+    pub(super) was: Option<File>,
+    pub(super) is: Option<(File, i64)>,
+}
+
+/// The release that `change` makes of `head`, committed in the second `now`; none when it is the head's own.
+pub(super) fn plan(
+    nodes: &dyn Nodes,
+    head: Option<&Committed>,
+    change: &Change,
+    now: i64,
+) -> Result<Option<Plan>, Error> {
+    let head = head.map(|head| head.entry.release());
+    let (root, mut new) = match change {
+        Change::Restore(release) => (release.manifest, Vec::new()),
+        _ => {
+            let base = head.map(|head| Tree::new(nodes, head.manifest));
+            let edited = change.edits(base.as_ref())?.apply(nodes, head.as_ref().map(|head| &head.manifest))?;
+            (edited.root, edited.nodes)
+        }
+    };
+    if head.is_some_and(|head| head.manifest == root) {
+        return Ok(None);
+    }
+    let both = Overlay::new(nodes, &new);
+    let mut before: Folders<'_, Time> = Folders::new(&both, head.map(|head| head.times));
+    let mut restored: Folders<'_, Time> = match change {
+        Change::Restore(release) => Folders::new(&both, Some(release.times)),
+        _ => Folders::new(&both, None),
+    };
+    let (mut times, mut changes, mut files) = (Edits::default(), Vec::new(), Vec::new());
+    let mut note = |path: SitePath, was: Option<File>, is: Option<File>| -> Result<(), Error> {
+        let old = before.find(&path)?;
+        let time = match is {
+            Some(_) => Some(match restored.find(&path)?.and_then(|time| time.mtime) {
+                Some(mtime) => Time::of_old_content(mtime, old),
+                None => Time::of_new_content(now, old),
+            }),
+            None => old.and_then(|old| Time::of_removed(now, old)),
+        };
+        match time {
+            Some(time) => times.set(&path, time),
+            None => times.remove(&path),
+        }
+        let mtime = time.and_then(|time| time.mtime).unwrap_or(now);
+        if let (Some(_), Some(staged)) = (is, change.staged(&path)) {
+            files.push((staged.clone(), mtime));
+        }
+        changes.push(Difference { path, was, is: is.map(|file| (file, mtime)) });
+        Ok(())
+    };
+    let tree = Tree::<File>::new(&both, root);
+    match head {
+        Some(head) => Tree::new(&both, head.manifest).compare(&tree, &mut note)?,
+        None => tree.each(&mut note)?,
+    }
+    let edited = times.apply(&both, head.as_ref().map(|head| &head.times))?;
+    new.extend(edited.nodes);
+    let release = Release { manifest: root, times: edited.root };
+    Ok(Some(Plan { release, nodes: new, files, changes }))
+}
+
+/// Nodes of a plan before those of the store.
+pub(super) struct Overlay<'a> {
+    new: HashMap<Digest, Arc<[u8]>>,
+    below: &'a dyn Nodes,
+}
+
+impl<'a> Overlay<'a> {
+    pub(super) fn new(below: &'a dyn Nodes, new: &[(Digest, Vec<u8>)]) -> Self {
+        Self { new: new.iter().map(|(digest, bytes)| (*digest, bytes.as_slice().into())).collect(), below }
+    }
+}
+
+impl Nodes for Overlay<'_> {
+    fn node(&self, digest: &Digest) -> Result<Arc<[u8]>, Box<dyn StdError + Send + Sync>> {
+        self.new.get(digest).map_or_else(|| self.below.node(digest), |bytes| Ok(bytes.clone()))
+    }
+}
+
+/// Look-ups of many paths in one tree, each folder read once.
+struct Folders<'a, L: Leaf> {
+    tree: Option<Tree<'a, L>>,
+    read: HashMap<Option<SitePath>, Directory<L>>,
+}
+
+impl<'a, L: Leaf> Folders<'a, L> {
+    fn new(nodes: &'a dyn Nodes, root: Option<Digest>) -> Self {
+        Self { tree: root.map(|root| Tree::new(nodes, root)), read: HashMap::new() }
+    }
+
+    fn find(&mut self, path: &SitePath) -> Result<Option<L>, manifest::Error> {
+        let Some(tree) = &self.tree else { return Ok(None) };
+        let folder = path.parent();
+        if !self.read.contains_key(&folder) {
+            let directory = tree.folder(folder.as_ref())?.unwrap_or_default();
+            self.read.insert(folder.clone(), directory);
+        }
+        Ok(match self.read.get(&folder).and_then(|directory| directory.get(path.name())) {
+            Some(Item::Leaf(leaf)) => Some(leaf.clone()),
+            _ => None,
+        })
+    }
+}

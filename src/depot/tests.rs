@@ -1,0 +1,300 @@
+//! The two verbs on a real directory, and what is left when a process dies between their steps.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use super::*;
+use crate::{
+    disk::Staging,
+    entry::{Cause, Entry},
+    path::SitePath,
+    source::{Location, Progress},
+    store::Appended,
+};
+
+struct Pod {
+    scratch: tempfile::TempDir,
+    depot: Depot,
+    runtime: tokio::runtime::Runtime,
+}
+
+fn path(text: &str) -> SitePath {
+    text.parse().expect(text)
+}
+
+impl Pod {
+    fn new() -> Self {
+        let scratch = tempfile::tempdir().expect("a directory");
+        fs::create_dir(scratch.path().join("volume")).expect("made");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        Self { depot: Depot::open(&scratch.path().join("volume")).expect("opened"), scratch, runtime }
+    }
+
+    fn with_seed() -> Self {
+        let pod = Self::new();
+        pod.source(&[("index.html", "seed"), ("a/b/c.css", "c"), ("a/d.js", "d")]);
+        assert!(matches!(pod.fill(When::Empty), Ok(Filled::Seeded(_))));
+        pod
+    }
+
+    fn volume(&self) -> PathBuf {
+        self.scratch.path().join("volume")
+    }
+
+    fn source(&self, files: &[(&str, &str)]) {
+        let root = self.scratch.path().join("source");
+        drop(fs::remove_dir_all(&root));
+        for (name, text) in files {
+            let file = root.join(name);
+            fs::create_dir_all(file.parent().expect("it has one")).expect("made");
+            fs::write(file, text).expect("written");
+        }
+    }
+
+    fn fill_on(&self, when: When, occasion: Occasion) -> Result<Filled, Error> {
+        let from: Location = self.scratch.path().join("source").to_str().expect("text").parse().expect("a location");
+        self.depot.fill(&[from], when, occasion, self.runtime.handle(), &Progress::default())
+    }
+
+    fn fill(&self, when: When) -> Result<Filled, Error> {
+        self.fill_on(when, Occasion::Fill)
+    }
+
+    fn put(&self, name: &str, text: &str) -> Result<Outcome, Error> {
+        let ingest = self.depot.ingest()?;
+        ingest.file(path(name), false, &mut text.as_bytes())?;
+        let (staging, change) = ingest.into_change(None, false);
+        self.depot.commit(&staging, &Proposal::new(change, Cause::Patch, "test"))
+    }
+
+    fn change(&self, change: Change) -> Result<Outcome, Error> {
+        let ingest = self.depot.ingest()?;
+        self.depot.commit(&ingest.staging, &Proposal::new(change, Cause::Patch, "test"))
+    }
+
+    fn read(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.volume().join(name)).ok()
+    }
+
+    fn live(&self) -> PathBuf {
+        fs::read_link(self.volume().join("..data")).expect("it is published")
+    }
+
+    /// Every name below the volume with what tells a change, for "nothing was written".
+    fn fingerprint(&self) -> Vec<(PathBuf, u64, i64, i64)> {
+        fn walk(at: &Path, into: &mut Vec<(PathBuf, u64, i64, i64)>) {
+            for entry in fs::read_dir(at).expect("listed") {
+                let path = entry.expect("an entry").path();
+                let stat = fs::symlink_metadata(&path).expect("there");
+                into.push((path.clone(), stat.ino(), stat.ctime(), stat.ctime_nsec()));
+                if stat.is_dir() {
+                    walk(&path, into);
+                }
+            }
+        }
+        let mut all = Vec::new();
+        walk(&self.volume(), &mut all);
+        all.sort();
+        all
+    }
+
+    fn is_swept(&self) -> bool {
+        fs::read_dir(self.volume().join(".longshore/staging")).expect("listed").next().is_none()
+    }
+}
+
+#[test]
+fn an_empty_volume_is_filled_and_a_second_time_nothing_is_written() {
+    let pod = Pod::with_seed();
+    assert_eq!(pod.read("index.html").as_deref(), Some("seed"));
+    assert_eq!(pod.read("a/b/c.css").as_deref(), Some("c"));
+    let before = pod.fingerprint();
+    assert!(pod.depot.recover().expect("nothing to do").is_nothing());
+    assert!(matches!(pod.fill(When::Empty), Ok(Filled::Kept(_))));
+    assert_eq!(pod.fingerprint(), before);
+    assert!(pod.is_swept());
+}
+
+#[test]
+fn one_changed_file_is_one_rename_and_anything_else_a_flip() {
+    let pod = Pod::with_seed();
+    let first = pod.live();
+    pod.put("a/d.js", "new").expect("put");
+    pod.put("top.html", "top").expect("put");
+    assert_eq!(
+        (pod.live(), pod.read("a/d.js").as_deref(), pod.read("top.html").as_deref()),
+        (first.clone(), Some("new"), Some("top"))
+    );
+    pod.change(Change::Remove(path("top.html"))).expect("removed");
+    assert_eq!((pod.live(), fs::symlink_metadata(pod.volume().join("top.html")).is_err()), (first.clone(), true));
+    pod.put("new/folder/x", "x").expect("put");
+    assert_ne!(pod.live(), first);
+    assert_eq!(pod.read("new/folder/x").as_deref(), Some("x"));
+    pod.change(Change::Remove(path("new/folder/x"))).expect("removed");
+    assert!(fs::symlink_metadata(pod.volume().join("new")).is_err(), "the folder went with its last file");
+    assert!(pod.depot.recover().expect("all is well").is_nothing());
+}
+
+#[test]
+fn a_rollback_brings_bytes_and_times_back() {
+    let pod = Pod::with_seed();
+    let mtime = |pod: &Pod| fs::metadata(pod.volume().join("index.html")).expect("there").mtime();
+    let before = mtime(&pod);
+    pod.put("index.html", "newer").expect("put");
+    let between = mtime(&pod);
+    assert!(between > before, "within one second too: {between} after {before}");
+    let back = pod.depot.roll_back(&Target::Before, None, "test").expect("back");
+    assert_eq!((pod.read("index.html").as_deref(), mtime(&pod)), (Some("seed"), before));
+    pod.put("index.html", "third").expect("put");
+    assert!(mtime(&pod) > between, "a time never comes twice with other bytes");
+    assert!(matches!(pod.depot.roll_back(&Target::Seq(77), None, "t"), Err(Error::NoSuchRelease(_))));
+    let stale = pod.depot.roll_back(&Target::Before, Some(back.head.entry.release), "t");
+    assert!(matches!(stale, Err(Error::Stale { .. })));
+}
+
+#[test]
+fn nothing_changed_is_no_entry() {
+    let pod = Pod::with_seed();
+    let outcome = pod.put("index.html", "seed").expect("put");
+    assert_eq!((outcome.is_new, outcome.head.entry.seq), (false, 1));
+}
+
+#[test]
+fn a_file_and_a_folder_do_not_take_each_others_place() {
+    let pod = Pod::with_seed();
+    assert!(matches!(pod.put("a", "x"), Err(Error::Manifest(_))));
+    assert!(matches!(pod.put("index.html/x", "x"), Err(Error::Manifest(_))));
+    assert!(matches!(pod.change(Change::Remove(path("nothing"))), Err(Error::NotFound(_))));
+    assert!(matches!(pod.change(Change::RemoveFolder(path("index.html"))), Err(Error::NotFound(_))));
+    assert!(pod.is_swept());
+}
+
+#[test]
+fn foreign_content_is_left_alone() {
+    let pod = Pod::new();
+    pod.source(&[("index.html", "seed")]);
+    fs::write(pod.volume().join("theirs"), "t").expect("written");
+    let before = pod.fingerprint();
+    assert!(matches!(pod.fill(When::Always), Ok(Filled::Foreign(names)) if names == ["theirs"]));
+    assert!(matches!(pod.put("index.html", "x"), Err(Error::Foreign(_))));
+    assert_eq!(pod.fingerprint(), before);
+}
+
+#[test]
+fn what_lies_in_the_way_is_never_lost() {
+    let pod = Pod::with_seed();
+    fs::write(pod.volume().join("mine.html"), "by hand").expect("written");
+    assert!(matches!(pod.put("mine.html", "x"), Err(Error::Volume(crate::volume::Error::InTheWay { .. }))));
+    assert_eq!(pod.read("mine.html").as_deref(), Some("by hand"));
+    assert_eq!(pod.depot.head().expect("read").expect("there").entry.seq, 1);
+}
+
+#[test]
+fn an_absent_source_leaves_the_volume_blank() {
+    let pod = Pod::new();
+    assert!(matches!(pod.fill(When::Empty), Err(Error::Source(_))));
+    fs::create_dir(pod.scratch.path().join("source")).expect("made");
+    assert!(matches!(pod.fill(When::Empty), Err(Error::Source(_))));
+    assert!(pod.fingerprint().is_empty());
+}
+
+#[test]
+fn a_seed_follows_the_rules_of_when() {
+    let pod = Pod::with_seed();
+    pod.source(&[("index.html", "second")]);
+    assert!(matches!(pod.fill(When::Empty), Ok(Filled::Kept(_))));
+    assert!(matches!(pod.fill(When::Unmodified), Ok(Filled::Seeded(_))));
+    pod.source(&[("index.html", "seed"), ("a/b/c.css", "c"), ("a/d.js", "d")]);
+    assert!(matches!(pod.fill(When::Unmodified), Ok(Filled::Kept(_))), "the old pod of a rollout starts again");
+    assert!(matches!(pod.fill_on(When::Unmodified, Occasion::Changed), Ok(Filled::Seeded(_))));
+    pod.put("index.html", "by hand").expect("put");
+    pod.source(&[("index.html", "third")]);
+    assert!(matches!(pod.fill(When::Unmodified), Ok(Filled::Kept(_))), "somebody has uploaded");
+    assert!(matches!(pod.fill(When::Always), Ok(Filled::Seeded(_))));
+    assert_eq!(pod.read("index.html").as_deref(), Some("third"));
+    pod.put("index.html", "by hand again").expect("put");
+    assert!(matches!(pod.fill_on(When::Always, Occasion::SiteChanged), Ok(Filled::Seeded(_))));
+    pod.source(&[("index.html", "second")]);
+    assert!(matches!(pod.fill_on(When::Always, Occasion::SiteChanged), Ok(Filled::Kept(_))), "not an older seed's pod");
+}
+
+#[test]
+fn many_fill_at_once_and_one_wins() {
+    let pod = Pod::new();
+    pod.source(&[("index.html", "seed"), ("a/b", "c")]);
+    std::thread::scope(|scope| {
+        let fills: Vec<_> = (0..8).map(|_| scope.spawn(|| pod.fill(When::Empty))).collect();
+        let seeded = fills.into_iter().map(|fill| fill.join().expect("no panic").expect("nobody fails"));
+        assert_eq!(seeded.filter(|filled| matches!(filled, Filled::Seeded(_))).count(), 1);
+    });
+    assert_eq!(pod.depot.history(10).expect("read").len(), 1);
+    assert!(pod.is_swept());
+}
+
+#[test]
+fn an_entry_that_was_not_shown_is_shown_by_whoever_comes_next() {
+    let pod = Pod::with_seed();
+    pod.put("index.html", "second").expect("put");
+    // A process that dies after its entry and before its flip leaves this behind.
+    let state = pod.depot.state().expect("read").expect("there");
+    let head = pod.depot.head().expect("read").expect("there");
+    let first = state.store.journal().read(1).expect("read").expect("there");
+    let entry = Entry {
+        seq: 3,
+        op: uuid::Uuid::new_v4(),
+        previous: Some(head.digest),
+        cause: Cause::Rollback,
+        release: first.entry.release,
+        times: first.entry.times,
+        ..head.entry.clone()
+    };
+    let staging = Staging::create(&state.home.staging, 0o700).expect("made");
+    assert!(matches!(state.store.journal().append(&staging, entry), Ok(Appended::Won(_))));
+    drop(staging);
+    assert_eq!(pod.read("index.html").as_deref(), Some("second"));
+    let recovered = Depot::open(&pod.volume()).expect("opened").recover().expect("recovered");
+    assert_eq!((recovered.applied, pod.read("index.html").as_deref()), (Some(3), Some("seed")));
+    assert!(pod.depot.recover().expect("a second time").is_nothing());
+}
+
+#[test]
+fn a_live_tree_that_is_not_what_it_was_thought_to_be_is_noticed() {
+    let pod = Pod::with_seed();
+    let file = pod.volume().join(pod.live()).join("a/d.js");
+    // Died after the rename within the generation: what is shown is unknown, and the head is another release.
+    fs::remove_file(pod.volume().join(".longshore/shown.json")).expect("there");
+    fs::remove_file(&file).expect("there");
+    fs::write(&file, "half done").expect("written");
+    pod.put("index.html", "next").expect("put");
+    assert_eq!((pod.read("a/d.js").as_deref(), pod.read("index.html").as_deref()), (Some("d"), Some("next")));
+}
+
+#[test]
+fn a_file_with_another_time_or_mode_is_never_the_same_inode() {
+    let pod = Pod::new();
+    pod.source(&[("one", "same"), ("two", "same")]);
+    fs::set_permissions(pod.scratch.path().join("source/two"), fs::Permissions::from_mode(0o755)).expect("set");
+    pod.fill(When::Empty).expect("filled");
+    let stat = |name: &str| fs::metadata(pod.volume().join(name)).expect("there");
+    assert_ne!(stat("one").ino(), stat("two").ino());
+    assert_eq!((stat("one").mode() & 0o777, stat("two").mode() & 0o777), (0o644, 0o755));
+    std::thread::sleep(Duration::from_millis(1_100));
+    pod.put("three", "same").expect("put");
+    assert_ne!(stat("three").ino(), stat("one").ino());
+    assert!(stat("three").mtime() > stat("one").mtime());
+}
+
+#[test]
+fn the_release_id_is_of_content_alone() {
+    let (one, two) = (Pod::with_seed(), Pod::new());
+    two.put("a/d.js", "d").expect("put");
+    two.put("index.html", "other").expect("put");
+    two.put("a/b/c.css", "c").expect("put");
+    two.put("index.html", "seed").expect("put");
+    let head = |pod: &Pod| pod.depot.head().expect("read").expect("there").entry.clone();
+    assert_eq!(head(&one).release, head(&two).release);
+    assert_ne!(head(&one).site, head(&two).site);
+}

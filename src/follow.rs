@@ -1,0 +1,153 @@
+//! Following a source: what appears there is published here.
+//!
+//! A timer is the truth; a local directory is watched besides, since an event is quick but only a hint (none comes on
+//! network file systems, and a ConfigMap's swap shows only on the directory around the link). Each look first asks for
+//! a mark that is cheap to get; content is read only when that changed.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::{runtime::Handle, sync::Notify, time::timeout};
+
+use crate::{
+    depot::{Depot, Error, Filled, Occasion, When},
+    digest::Digest,
+    shutdown::Shutdown,
+    source::{Kind, Location, Progress, Source},
+    telemetry::{Metrics, Outcome},
+};
+
+/// After an event, how long to wait for those that come with it: an editor writes in several steps.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// A follower of some sources, in order of preference.
+#[derive(Debug)]
+pub struct Follow {
+    /// Where the content is shown.
+    pub depot: Arc<Depot>,
+    /// Where it comes from: the first that is there.
+    pub from: Vec<Location>,
+    /// Time between two looks.
+    pub every: Duration,
+    /// What may be replaced.
+    pub when: When,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What was seen at the last look that came to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    /// Of the source.
+    mark: Digest,
+    /// Of the site.
+    release: Option<Digest>,
+}
+
+impl Follow {
+    /// Follows until `shutdown` begins. Failures are logged and tried again.
+    pub async fn run(self, shutdown: Shutdown) {
+        let stirred = Arc::new(Notify::new());
+        let _watchers: Vec<_> = self.from.iter().filter_map(|from| watch(from, &stirred)).collect();
+        let this = Arc::new(self);
+        this.metrics.follows();
+        let mut seen = None;
+        while !shutdown.is_begun() {
+            let look = Arc::clone(&this);
+            let runtime = Handle::current();
+            match tokio::task::spawn_blocking(move || look.look(seen, &runtime)).await {
+                Ok(now) => seen = now,
+                Err(error) => tracing::error!(%error, "a look at the source failed"),
+            }
+            tokio::select! {
+                () = shutdown.recv() => break,
+                stirred = timeout(this.every, stirred.notified()) => if stirred.is_ok() {
+                    tokio::time::sleep(SETTLE).await;
+                }
+            }
+        }
+    }
+
+    fn look(&self, seen: Option<Seen>, runtime: &Handle) -> Option<Seen> {
+        match self.try_look(seen, runtime) {
+            Ok((now, outcome)) => {
+                self.metrics.looked(outcome);
+                Some(now)
+            }
+            Err(error) => {
+                let outcome = match &error {
+                    Error::Source(error) => match error.kind() {
+                        Kind::Absent | Kind::Empty => Outcome::Absent,
+                        Kind::Unreachable => Outcome::Unreachable,
+                        _ => Outcome::Failed,
+                    },
+                    _ => Outcome::Failed,
+                };
+                tracing::warn!(error = &error as &dyn std::error::Error, "the source cannot be followed now");
+                self.metrics.looked(outcome);
+                seen
+            }
+        }
+    }
+
+    fn try_look(&self, seen: Option<Seen>, runtime: &Handle) -> Result<(Seen, Outcome), Error> {
+        let mark = self.mark(runtime)?;
+        let release = self.depot.head()?.map(|head| head.entry.release);
+        let mut now = Seen { mark, release };
+        let occasion = match seen {
+            Some(seen) if seen == now => return Ok((now, Outcome::Unchanged)),
+            Some(seen) if seen.mark == mark => Occasion::SiteChanged,
+            Some(_) => Occasion::Changed,
+            None => Occasion::FirstLook,
+        };
+        let filled = self.depot.fill(&self.from, self.when, occasion, runtime, &Progress::default())?;
+        let outcome = match filled {
+            Filled::Seeded(outcome) => {
+                let entry = &outcome.head.entry;
+                self.metrics.committed(entry.cause.as_str());
+                self.metrics.published(entry.seq);
+                now.release = Some(entry.release);
+                let (seq, release) = (entry.seq, entry.release);
+                tracing::info!(seq, %release, cause = "seed", by = "follow", "published");
+                Outcome::Committed
+            }
+            Filled::Kept(_) => Outcome::Unchanged,
+            Filled::Foreign(names) => {
+                tracing::warn!(?names, "the volume holds somebody else's content, which is left alone");
+                Outcome::Unchanged
+            }
+        };
+        Ok((now, outcome))
+    }
+
+    /// The mark of the first source that is there.
+    fn mark(&self, runtime: &Handle) -> Result<Digest, Error> {
+        let mut absent = None;
+        for (place, from) in self.from.iter().enumerate() {
+            match Source::open(from, runtime)?.mark() {
+                // Which source it is counts too: another one may have the same listing.
+                Ok(mark) => return Ok(Digest::of(format!("{place} {mark}"))),
+                Err(error) if matches!(error.kind(), Kind::Absent | Kind::Empty) => absent = Some(error),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(absent.map_or(Error::Nothing, Error::Source))
+    }
+}
+
+/// Watches a local source; none for others, or where that is not possible.
+fn watch(from: &Location, stirred: &Arc<Notify>) -> Option<RecommendedWatcher> {
+    let Location::Local(path) = from else { return None };
+    let stirred = Arc::clone(stirred);
+    let heard = move |event: notify::Result<Event>| {
+        // Our own reading opens files, which is an event as well.
+        if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
+            stirred.notify_one();
+        }
+    };
+    let watched = notify::recommended_watcher(heard).and_then(|mut watcher| {
+        watcher.watch(Path::new(path), RecursiveMode::Recursive)?;
+        Ok(watcher)
+    });
+    watched.inspect_err(|error| tracing::info!(source = %from, %error, "not watched: the timer alone looks")).ok()
+}

@@ -1,0 +1,188 @@
+//! Complete, checked settings, made from the command line and the environment.
+//!
+//! [`read`] is a pure function: it takes arguments and environment pairs and touches nothing else, so every rule can be
+//! tested without a process. It gives settings that need no further check, or every mistake at once: somebody who
+//! writes a Pod should not have to start it five times to learn five things.
+//!
+//! A flag on the command line wins over its variable. It does not promise that a path exists or that an address is free.
+
+use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use tracing_subscriber::filter::Targets;
+
+mod environment;
+mod flags;
+mod kubernetes;
+mod reading;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use crate::depot::When;
+
+/// Everything one run of the program needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// What to log, and how.
+    pub log: Log,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What to log, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    /// Which events are printed.
+    pub filter: Targets,
+    /// How they are printed; without a wish, text on a terminal and JSON elsewhere.
+    pub format: Option<LogFormat>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a person.
+    Text,
+    /// One JSON object a line, for a log collector.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Fill the volume and end.
+    Fill(Fill),
+    /// Stay, take uploads, and perhaps follow a source.
+    Serve(Serve),
+}
+
+/// Settings of `longshore fill`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fill {
+    /// The volume's root directory.
+    pub volume: PathBuf,
+    /// Sources, in order of preference; at least one.
+    pub from: Vec<String>,
+    /// When content that is there may be replaced.
+    pub when: When,
+}
+
+/// Settings of `longshore serve`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serve {
+    /// The volume's root directory.
+    pub volume: PathBuf,
+    /// Where uploads are taken; port 0 means any free one.
+    pub listen: SocketAddr,
+    /// Where probes and metrics are answered; port 0 means any free one.
+    pub probes: SocketAddr,
+    /// Who may write.
+    pub access: Access,
+    /// Whether reading the site needs no token.
+    pub public_read: bool,
+    /// Sources to follow, in order of preference; none: nothing is followed.
+    pub from: Vec<String>,
+    /// Time between two looks at the sources.
+    pub every: Duration,
+    /// When content that is there may be replaced by a source's.
+    pub when: When,
+    /// Time that running requests get after a request to end.
+    pub grace: Duration,
+    /// Where to write the addresses once they are bound.
+    pub addresses_file: Option<PathBuf>,
+}
+
+/// Who may write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever sends one of the tokens in this file.
+    Tokens(PathBuf),
+    /// Anybody who reaches the address, which is a loopback one.
+    Anybody,
+}
+
+/// Why there are no settings.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Help or the version was asked for: print it and exit with its own code.
+    Told(clap::Error),
+    /// Mistakes were made, all of them listed.
+    Mistakes(Mistakes),
+}
+
+/// Every mistake in the settings, in the order in which they were found; there is at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistakes {
+    list: Vec<String>,
+    help: &'static str,
+}
+
+impl Mistakes {
+    /// The mistakes, each a sentence.
+    #[must_use]
+    pub fn list(&self) -> &[String] {
+        &self.list
+    }
+
+    /// What a person can do next.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        format!("`{}` explains every flag by example", self.help)
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.list {
+            [only] => out.write_str(only),
+            many => {
+                write!(out, "{} mistakes in the settings:", many.len())?;
+                many.iter().try_for_each(|mistake| write!(out, "\n  {mistake}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// Says whether a text names a source, or why not. Its message must not repeat a secret, such as a URL's query.
+pub type CheckSource = fn(&str) -> Result<(), String>;
+
+/// Makes settings from `arguments` (the program's name first) and `environment`.
+///
+/// # Errors
+/// [`Refusal::Told`] when help or the version was asked for, [`Refusal::Mistakes`] with every mistake otherwise.
+pub fn read(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    check_source: CheckSource,
+) -> Result<Settings, Refusal> {
+    let environment = environment::Environment::of(environment);
+    let mut reading = reading::Reading::new(&environment);
+    let settings = match flags::parse(arguments) {
+        Ok(flags) => {
+            let help = flags.help();
+            rules::settings(flags, check_source, &mut reading).ok_or(help)
+        }
+        Err(flags::Stop::Told(text)) => return Err(Refusal::Told(text)),
+        Err(flags::Stop::Mistake(mistake)) => {
+            reading.mistake(mistake);
+            Err("longshore --help")
+        }
+    };
+    environment.check(&flags::variables(), |mistake| reading.mistake(mistake));
+    match (settings, reading.into_mistakes()) {
+        (Ok(settings), list) if list.is_empty() => Ok(settings),
+        (settings, list) => {
+            let help = settings.map_or_else(
+                |help| help,
+                |settings| match settings.command {
+                    Command::Fill(_) => flags::HELP_FILL,
+                    Command::Serve(_) => flags::HELP_SERVE,
+                },
+            );
+            Err(Refusal::Mistakes(Mistakes { list, help }))
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The command line as it is written: every value still raw, nothing required, so that `rules` can find all mistakes.
+//!
+//! clap parses, prints help, and knows the variables' names. It would read the process's environment by itself, one
+//! mistake at a time and past any test; so it parses without that, and `reading` looks the variables up.
+
+use std::ffi::OsString;
+
+use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable, error::ErrorKind};
+
+/// Where `fill` is explained.
+pub(super) const HELP_FILL: &str = "longshore fill --help";
+/// Where `serve` is explained.
+pub(super) const HELP_SERVE: &str = "longshore serve --help";
+
+const EXAMPLES: &str = "\
+Examples:
+  Fill an empty volume from the image, then end (an init container):
+    longshore fill --volume /usr/share/nginx/html
+  Stay and take uploads (a sidecar):
+    longshore serve --volume /usr/share/nginx/html --token-file /etc/longshore/token
+  Publish one page:
+    curl -T index.html -H \"Authorization: Bearer $TOKEN\" http://ADDRESS:8080/site/
+
+Every flag is also a variable: --token-file is LONGSHORE_TOKEN_FILE. A flag wins over its variable.
+
+Exit codes:
+  0 done, or nothing to do      5 no space, or over quota
+  1 failed                      6 not allowed
+  2 usage                       7 conflict
+  3 source absent or empty     75 try again
+  4 integrity";
+
+const EXAMPLES_FILL: &str = "\
+Examples:
+  From the image, when the volume is empty:
+    longshore fill --volume /usr/share/nginx/html
+  From a bucket, or from the image when the bucket has nothing:
+    longshore fill --volume /usr/share/nginx/html --from s3://sites/shop --from /seed
+  The same by variables, one source a line:
+    LONGSHORE_VOLUME=/usr/share/nginx/html LONGSHORE_FROM=$'s3://sites/shop\\n/seed' longshore fill
+  From an archive at an address, in place of whatever is live:
+    longshore fill --volume /usr/share/nginx/html --from https://example.com/site.tar.gz --when always
+
+Running it again writes nothing. Content that it did not put there is left alone.";
+
+const EXAMPLES_SERVE: &str = "\
+Examples:
+  Take uploads from whoever has a token:
+    longshore serve --volume /usr/share/nginx/html --token-file /etc/longshore/token
+  The same, and look at a bucket every 5 minutes until somebody uploads:
+    longshore serve --volume /usr/share/nginx/html --token-file /etc/longshore/token \\
+      --from s3://sites/shop --every 5m --when unmodified
+  Try it out on this computer, without tokens:
+    longshore serve --volume ./html --no-auth --listen 127.0.0.1:8080 --probes 127.0.0.1:9090
+
+The token file has one token a line, at least 16 characters each; a name for the journal may follow:
+    6f1c0d5b9e7a42d3a8c4 name=ci";
+
+/// Fills an empty Kubernetes volume with content, then takes uploads to it over HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+pub(super) struct Flags {
+    /// Log lines to print: error, warn, info, debug, trace or off; finer with targets, as in `info,longshore=debug`
+    /// [default: info]
+    #[arg(long, global = true, value_name = "FILTER", env = "LONGSHORE_LOG", help_heading = "Logging")]
+    pub(super) log: Option<OsString>,
+
+    /// Shape of log lines: text or json [default: text on a terminal, json otherwise]
+    #[arg(long, global = true, value_name = "FORMAT", env = "LONGSHORE_LOG_FORMAT", help_heading = "Logging")]
+    pub(super) log_format: Option<OsString>,
+
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Fill an empty volume from the first source that is there, then end
+    #[command(after_help = EXAMPLES_FILL)]
+    Fill(FillFlags),
+    /// Stay beside the application: take uploads over HTTP, and follow a source if there is one
+    #[command(after_help = EXAMPLES_SERVE)]
+    Serve(ServeFlags),
+}
+
+/// How `--from` is explained, but for its default.
+macro_rules! sources {
+    ($last:literal) => {
+        concat!(
+            "Where content comes from: a directory; s3://BUCKET/PREFIX, gs://… or az://…; a .tar, .tar.gz, .tgz, .tar.zst ",
+            "or .zip file, local, in a bucket or at https://… . Repeat it: the first that is there and not empty wins; in ",
+            "LONGSHORE_FROM, one a line",
+            $last
+        )
+    };
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FillFlags {
+    /// Directory to fill: the volume's root
+    #[arg(long, value_name = "DIR", env = "LONGSHORE_VOLUME")]
+    pub(super) volume: Option<OsString>,
+
+    #[arg(long, value_name = "SOURCE", env = "LONGSHORE_FROM", help = sources!(" [default: /seed]"))]
+    pub(super) from: Vec<OsString>,
+
+    /// When to write: `empty`, only to an empty volume; `unmodified`, also when the source changed and nobody has
+    /// uploaded since; `always`, whenever the source differs from what is live [default: empty]
+    #[arg(long, value_name = "WHEN", env = "LONGSHORE_WHEN")]
+    pub(super) when: Option<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServeFlags {
+    /// Directory to publish to: the volume's root
+    #[arg(long, value_name = "DIR", env = "LONGSHORE_VOLUME")]
+    pub(super) volume: Option<OsString>,
+
+    /// Address for uploads, IP:PORT; port 0 takes any free one [default: 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDR", env = "LONGSHORE_LISTEN")]
+    pub(super) listen: Option<OsString>,
+
+    /// Address for /livez, /readyz, /startupz and /metrics, IP:PORT [default: 0.0.0.0:9090]
+    #[arg(long, value_name = "ADDR", env = "LONGSHORE_PROBES")]
+    pub(super) probes: Option<OsString>,
+
+    /// File of tokens that may write, one a line; read again when it changes
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_TOKEN_FILE")]
+    pub(super) token_file: Option<OsString>,
+
+    /// Let anybody write who reaches the address, which must then be a loopback one, as in 127.0.0.1:8080
+    #[arg(long, env = "LONGSHORE_NO_AUTH")]
+    pub(super) no_auth: bool,
+
+    /// Let anybody read /site/ without a token
+    #[arg(long, env = "LONGSHORE_PUBLIC_READ")]
+    pub(super) public_read: bool,
+
+    #[arg(long, value_name = "SOURCE", env = "LONGSHORE_FROM", help = sources!("; it is followed [default: none]"))]
+    pub(super) from: Vec<OsString>,
+
+    /// Time between two looks at the source, with its unit (ms, s, m, h), as in 30s or 5m [default: 30s]
+    #[arg(long, value_name = "TIME", env = "LONGSHORE_EVERY")]
+    pub(super) every: Option<OsString>,
+
+    /// When the source is published: `empty`, only to an empty volume; `unmodified`, also when it changed and nobody
+    /// has uploaded since; `always`, whenever it differs from what is live [default: empty]
+    #[arg(long, value_name = "WHEN", env = "LONGSHORE_WHEN")]
+    pub(super) when: Option<OsString>,
+
+    /// Time that running requests get to finish after SIGTERM, with its unit (ms, s, m, h); keep it below the Pod's
+    /// terminationGracePeriodSeconds [default: 25s]
+    #[arg(long, value_name = "TIME", env = "LONGSHORE_GRACE")]
+    pub(super) grace: Option<OsString>,
+
+    /// File to write the two bound addresses to, as `listen=IP:PORT` and `probes=IP:PORT`; for scripts that use port 0
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_ADDRESSES_FILE")]
+    pub(super) addresses_file: Option<OsString>,
+}
+
+impl Flags {
+    /// Where the chosen command is explained.
+    pub(super) fn help(&self) -> &'static str {
+        match self.verb {
+            Verb::Fill(_) => HELP_FILL,
+            Verb::Serve(_) => HELP_SERVE,
+        }
+    }
+}
+
+/// Why there are no flags.
+pub(super) enum Stop {
+    /// Help or the version was asked for.
+    Told(clap::Error),
+    /// The line makes no sense to clap, which tells only the first reason.
+    Mistake(String),
+}
+
+/// Takes the command line apart.
+pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Flags, Stop> {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let blind = each_argument(Flags::command(), &|argument| argument.env(Resettable::Reset));
+    let parsed = blind.try_get_matches_from(&arguments).and_then(|matches| Flags::from_arg_matches(&matches));
+    parsed.map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::DisplayVersion => {
+            // Help names the variables, never their values: once more, with the names.
+            let seeing = each_argument(Flags::command(), &|argument| argument.hide_env_values(true));
+            Stop::Told(seeing.try_get_matches_from(&arguments).err().unwrap_or(error))
+        }
+        _ => Stop::Mistake(sentence(&error)),
+    })
+}
+
+/// The variables of every subcommand: a Pod often gives one set to all its containers.
+pub(super) fn variables() -> Vec<String> {
+    let command = Flags::command();
+    let own = command.get_arguments();
+    let all = own.chain(command.get_subcommands().flat_map(Command::get_arguments));
+    let mut names: Vec<_> = all.filter_map(|flag| Some(flag.get_env()?.to_string_lossy().into_owned())).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn each_argument(command: Command, change: &dyn Fn(clap::Arg) -> clap::Arg) -> Command {
+    command.mut_args(change).mut_subcommands(|command| each_argument(command, change))
+}
+
+/// What clap has to say, without the usage that the hint points to.
+fn sentence(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let text = text.split("\n\nUsage:").next().unwrap_or(&text);
+    let text = text.split("\n\nFor more information").next().unwrap_or(text);
+    let lines = text.trim_start_matches("error: ").lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("; ")
+}

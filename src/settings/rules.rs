@@ -1,0 +1,118 @@
+//! From raw flags to complete settings: each value by itself, then what must hold between them.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use super::{
+    Access, CheckSource, Command, Fill, Log, Serve, Settings,
+    flags::{FillFlags, Flags, ServeFlags, Verb},
+    reading::{Known, Reading},
+    values,
+};
+
+const SEED: &str = "/seed";
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+const PROBES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9090);
+const EVERY: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(25);
+const VOLUME_EXAMPLE: &str = "/usr/share/nginx/html";
+
+/// Settings, or `None` when `reading` has the mistakes.
+pub(super) fn settings(flags: Flags, check_source: CheckSource, reading: &mut Reading<'_>) -> Option<Settings> {
+    let filter = reading.value("log", flags.log, values::filter);
+    let format = reading.value("log-format", flags.log_format, values::log_format);
+    let command = match flags.verb {
+        Verb::Fill(flags) => fill(flags, check_source, reading).map(Command::Fill),
+        Verb::Serve(flags) => serve(flags, check_source, reading).map(Command::Serve),
+    };
+    let log = Log { filter: filter.ok()?.unwrap_or_else(values::default_filter), format: format.ok()? };
+    Some(Settings { log, command: command.ok()? })
+}
+
+fn fill(flags: FillFlags, check_source: CheckSource, reading: &mut Reading<'_>) -> Result<Fill, Known> {
+    let volume = reading.required("volume", flags.volume, VOLUME_EXAMPLE, values::path);
+    let from = reading.list("from", &flags.from, check_source);
+    let when = reading.value("when", flags.when, values::when);
+    let mut from = from?;
+    if from.is_empty() {
+        from.push(SEED.to_owned());
+    }
+    Ok(Fill { volume: volume?, from, when: when?.unwrap_or_default() })
+}
+
+fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>) -> Result<Serve, Known> {
+    // Each value first, all of them, so that one mistake hides no other; `?` comes when the list is complete.
+    let volume = reading.required("volume", flags.volume, VOLUME_EXAMPLE, values::path);
+    let listen = reading.value("listen", flags.listen, values::address).map(|given| given.unwrap_or(LISTEN));
+    let probes = reading.value("probes", flags.probes, values::address).map(|given| given.unwrap_or(PROBES));
+    let token_file = reading.value("token-file", flags.token_file, values::path);
+    let no_auth = reading.switch("no-auth", flags.no_auth);
+    let public_read = reading.switch("public-read", flags.public_read);
+    let from = reading.list("from", &flags.from, check_source);
+    let every = reading.value("every", flags.every, values::interval);
+    let when = reading.value("when", flags.when, values::when);
+    let grace = reading.value("grace", flags.grace, values::duration);
+    let addresses_file = reading.value("addresses-file", flags.addresses_file, values::path);
+
+    let access = access(token_file, no_auth, listen, reading);
+    if let (Ok(listen), Ok(probes)) = (listen, probes)
+        && listen == probes
+        && listen.port() != 0
+    {
+        reading.mistake(format!("--listen and --probes are both {listen}: they need an address each"));
+    }
+    if let (Ok(from), Ok(Some(_))) = (&from, every)
+        && from.is_empty()
+    {
+        reading.mistake("--every without --from: there is nothing to look at; name a SOURCE or leave it out");
+    }
+    Ok(Serve {
+        volume: volume?,
+        listen: listen?,
+        probes: probes?,
+        access: access?,
+        public_read: public_read?,
+        from: from?,
+        every: every?.unwrap_or(EVERY),
+        when: when?.unwrap_or_default(),
+        grace: grace?.unwrap_or(GRACE),
+        addresses_file: addresses_file?,
+    })
+}
+
+/// Nobody can be let in by forgetting a flag: one of two must be there, and the open one reaches no network.
+fn access(
+    token_file: Result<Option<PathBuf>, Known>,
+    no_auth: Result<bool, Known>,
+    listen: Result<SocketAddr, Known>,
+    reading: &mut Reading<'_>,
+) -> Result<Access, Known> {
+    match (token_file?, no_auth?) {
+        (Some(file), false) => Ok(Access::Tokens(file)),
+        (None, true) => {
+            let listen = listen?;
+            if listen.ip().to_canonical().is_loopback() {
+                return Ok(Access::Anybody);
+            }
+            reading.mistake(format!(
+                "--no-auth with --listen {listen} would let the whole network write: listen on a loopback address, as \
+                 in `--listen 127.0.0.1:8080`, or use --token-file"
+            ));
+            Err(Known)
+        }
+        (Some(_), true) => {
+            reading.mistake("--token-file and --no-auth exclude each other: leave one of them out");
+            Err(Known)
+        }
+        (None, false) => {
+            reading.mistake(
+                "--token-file is missing: name a file with one token a line (`openssl rand -hex 32` makes one), or, to \
+                 try it out, use `--no-auth --listen 127.0.0.1:8080`",
+            );
+            Err(Known)
+        }
+    }
+}

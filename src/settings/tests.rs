@@ -1,0 +1,266 @@
+//! The rules, asked from outside: arguments and pairs in, settings or sentences out.
+
+use std::{ffi::OsString, time::Duration};
+
+use clap::CommandFactory;
+use proptest::prelude::*;
+
+use super::*;
+
+const TOKENS: [&str; 4] = ["--volume", "/v", "--token-file", "/t"];
+
+fn check_source(text: &str) -> Result<(), String> {
+    if text.starts_with("ftp://") { Err("ftp:// is not a source".into()) } else { Ok(()) }
+}
+
+fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Settings, Refusal> {
+    let arguments = ["longshore"].iter().chain(arguments).map(OsString::from);
+    read(arguments, environment.iter().map(|(name, value)| (name.into(), value.into())), check_source)
+}
+
+fn mistakes(arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
+    match run(arguments, environment) {
+        Err(Refusal::Mistakes(mistakes)) => mistakes.list,
+        other => panic!("expected mistakes, not {other:?}"),
+    }
+}
+
+fn fill(arguments: &[&str], environment: &[(&str, &str)]) -> Fill {
+    match run(&[&["fill"], arguments].concat(), environment).expect("settings").command {
+        Command::Fill(fill) => fill,
+        other => panic!("expected fill, not {other:?}"),
+    }
+}
+
+fn serve(arguments: &[&str], environment: &[(&str, &str)]) -> Serve {
+    match run(&[&["serve"], arguments].concat(), environment).expect("settings").command {
+        Command::Serve(serve) => serve,
+        other => panic!("expected serve, not {other:?}"),
+    }
+}
+
+fn told(arguments: &[&str]) -> String {
+    match run(arguments, &[("LONGSHORE_VOLUME", "/hidden")]) {
+        // However wide the terminal is.
+        Err(Refusal::Told(text)) => text.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+        other => panic!("expected a text, not {other:?}"),
+    }
+}
+
+#[test]
+fn fill_has_its_defaults() {
+    let expected = Fill { volume: "/v".into(), from: vec!["/seed".into()], when: When::Empty };
+    assert_eq!(fill(&["--volume", "/v"], &[]), expected);
+}
+
+#[test]
+fn serve_has_its_defaults() {
+    let expected = Serve {
+        volume: "/v".into(),
+        listen: ([0, 0, 0, 0], 8080).into(),
+        probes: ([0, 0, 0, 0], 9090).into(),
+        access: Access::Tokens("/t".into()),
+        public_read: false,
+        from: vec![],
+        every: Duration::from_secs(30),
+        when: When::Empty,
+        grace: Duration::from_secs(25),
+        addresses_file: None,
+    };
+    assert_eq!(serve(&TOKENS, &[]), expected);
+}
+
+#[test]
+fn every_flag_is_also_a_variable() {
+    let environment = [
+        ("LONGSHORE_VOLUME", "/v"),
+        ("LONGSHORE_LISTEN", "127.0.0.1:1"),
+        ("LONGSHORE_PROBES", "127.0.0.1:2"),
+        ("LONGSHORE_NO_AUTH", "true"),
+        ("LONGSHORE_PUBLIC_READ", "yes"),
+        ("LONGSHORE_FROM", "s3://sites/a b\n\n /seed \r\n"),
+        ("LONGSHORE_EVERY", "5m"),
+        ("LONGSHORE_WHEN", "unmodified"),
+        ("LONGSHORE_GRACE", "1s"),
+        ("LONGSHORE_ADDRESSES_FILE", "/a"),
+    ];
+    let expected = Serve {
+        volume: "/v".into(),
+        listen: ([127, 0, 0, 1], 1).into(),
+        probes: ([127, 0, 0, 1], 2).into(),
+        access: Access::Anybody,
+        public_read: true,
+        from: vec!["s3://sites/a b".into(), "/seed".into()],
+        every: Duration::from_secs(300),
+        when: When::Unmodified,
+        grace: Duration::from_secs(1),
+        addresses_file: Some("/a".into()),
+    };
+    assert_eq!(serve(&[], &environment), expected);
+    let log = run(&["fill"], &[("LONGSHORE_VOLUME", "/v"), ("LONGSHORE_LOG_FORMAT", "json"), ("LONGSHORE_LOG", "off")]);
+    assert_eq!(log.expect("settings").log.format, Some(LogFormat::Json));
+}
+
+#[test]
+fn each_variable_is_named_after_its_flag() {
+    let command = flags::Flags::command();
+    for command in std::iter::once(&command).chain(command.get_subcommands()) {
+        for flag in command.get_arguments() {
+            let long = flag.get_long().expect("every flag has a long name");
+            assert_eq!(flag.get_env(), Some(reading::variable(long).as_ref()), "--{long}");
+            assert!(!long.ends_with("port"), "--{long} could be taken for Kubernetes' own");
+        }
+    }
+}
+
+#[test]
+fn a_flag_wins_over_its_variable() {
+    let environment = [("LONGSHORE_VOLUME", "/env"), ("LONGSHORE_FROM", "/env")];
+    let given = fill(&["--volume", "/flag", "--from", "/a", "--from", "/b"], &environment);
+    assert_eq!((given.volume, given.from), ("/flag".into(), vec!["/a".to_owned(), "/b".to_owned()]));
+}
+
+#[test]
+fn variables_of_another_command_are_known() {
+    fill(&["--volume", "/v"], &[("LONGSHORE_TOKEN_FILE", "/t"), ("LONGSHORE_EVERY", "30s")]);
+}
+
+#[test]
+fn all_mistakes_come_at_once() {
+    let environment = [("LONGSHORE_VOLUM", "/v"), ("LONGSHORE_GRACE", "30"), ("LONGSHORE_WHEN", "")];
+    let arguments = ["serve", "--listen", ":80", "--from", "ftp://x", "--from", "/ok", "--log", "loud"];
+    assert_eq!(
+        mistakes(&arguments, &environment),
+        [
+            "--log: \"loud\" is neither a level (error, warn, info, debug, trace, off) nor target=level, as in longshore=debug",
+            "--volume is missing: add `--volume /usr/share/nginx/html` or set LONGSHORE_VOLUME",
+            "--listen: \":80\" is not IP:PORT, as in 0.0.0.0:8080 (every address), 127.0.0.1:8080 (this host) or [::]:8080",
+            "--from: ftp:// is not a source",
+            "LONGSHORE_GRACE: \"30\" has no unit: write 30s for seconds, 30m for minutes",
+            "--token-file is missing: name a file with one token a line (`openssl rand -hex 32` makes one), or, to try it \
+         out, use `--no-auth --listen 127.0.0.1:8080`",
+            "LONGSHORE_VOLUM is not a setting: did you mean LONGSHORE_VOLUME?",
+            "LONGSHORE_WHEN is empty: give it a value or leave it out",
+        ]
+    );
+}
+
+#[test]
+fn a_line_that_clap_refuses_hides_no_variable() {
+    let found = mistakes(&["serve", "--volum", "/v"], &[("LONGSHORE_GRACES", "1s")]);
+    assert_eq!(
+        found,
+        [
+            "unexpected argument '--volum' found; tip: a similar argument exists: '--volume'",
+            "LONGSHORE_GRACES is not a setting: did you mean LONGSHORE_GRACE?",
+        ]
+    );
+    assert_eq!(mistakes(&["unload"], &[]).len(), 1);
+}
+
+#[test]
+fn mistakes_print_as_one_error() {
+    let Err(Refusal::Mistakes(one)) = run(&["fill"], &[]) else { panic!("expected a mistake") };
+    assert_eq!(one.to_string(), "--volume is missing: add `--volume /usr/share/nginx/html` or set LONGSHORE_VOLUME");
+    assert_eq!(one.hint(), "`longshore fill --help` explains every flag by example");
+    let Err(Refusal::Mistakes(two)) = run(&["fill"], &[("LONGSHORE_WHEN", "never")]) else { panic!("expected two") };
+    assert_eq!(
+        two.to_string(),
+        "2 mistakes in the settings:\n  --volume is missing: add `--volume /usr/share/nginx/html` or set \
+         LONGSHORE_VOLUME\n  LONGSHORE_WHEN: \"never\" is none of empty, unmodified, always"
+    );
+}
+
+#[test]
+fn nobody_is_let_in_by_a_forgotten_flag() {
+    let volume = ["serve", "--volume", "/v"];
+    let with = |more: &[&str]| mistakes(&[&volume, more].concat(), &[]);
+    assert!(with(&[])[0].starts_with("--token-file is missing"));
+    assert!(with(&["--no-auth"])[0].starts_with("--no-auth with --listen 0.0.0.0:8080"));
+    assert!(with(&["--no-auth", "--listen", "[::]:80"])[0].starts_with("--no-auth with --listen [::]:80"));
+    assert!(with(&["--no-auth", "--token-file", "/t"])[0].contains("exclude each other"));
+    for loopback in ["127.0.0.1:80", "127.9.9.9:80", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
+        let given = serve(&["--volume", "/v", "--no-auth", "--listen", loopback], &[]);
+        assert_eq!(given.access, Access::Anybody, "{loopback}");
+    }
+    let given = serve(&TOKENS, &[("LONGSHORE_NO_AUTH", "false")]);
+    assert_eq!(given.access, Access::Tokens("/t".into()));
+}
+
+#[test]
+fn one_wrong_address_is_one_mistake() {
+    assert_eq!(mistakes(&["serve", "--volume", "/v", "--no-auth", "--listen", "80"], &[]).len(), 1);
+}
+
+#[test]
+fn settings_that_cannot_go_together_are_refused() {
+    let with = |more: &[&str]| mistakes(&[&["serve"], &TOKENS[..], more].concat(), &[]);
+    assert!(with(&["--every", "30s"])[0].starts_with("--every without --from"));
+    assert!(with(&["--probes", "0.0.0.0:8080"])[0].contains("an address each"));
+    serve(&[&TOKENS[..], &["--listen", "127.0.0.1:0", "--probes", "127.0.0.1:0"]].concat(), &[]);
+}
+
+#[test]
+fn a_port_by_itself_is_pointed_to_the_address() {
+    let found = mistakes(&[&["serve"], &TOKENS[..]].concat(), &[("LONGSHORE_PORT", "8080")]);
+    assert_eq!(found, ["LONGSHORE_PORT is not a setting: LONGSHORE_LISTEN=0.0.0.0:8080 sets address and port"]);
+}
+
+#[test]
+fn injected_variables_are_ignored() {
+    let environment = [
+        ("LONGSHORE_SERVICE_HOST", "10.0.0.1"),
+        ("LONGSHORE_SERVICE_PORT", "8080"),
+        ("LONGSHORE_PORT", "tcp://10.0.0.1:8080"),
+        ("LONGSHORE_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("LONGSHORE_UPLOADS_SERVICE_PORT_HTTP", "8080"),
+    ];
+    fill(&["--volume", "/v"], &environment);
+}
+
+#[test]
+fn help_teaches_by_examples() {
+    let all = told(&["--help"]);
+    for part in ["longshore fill --volume", "curl -T index.html", "75 try again", "LONGSHORE_TOKEN_FILE"] {
+        assert!(all.contains(part), "{part:?} in {all}");
+    }
+    let fill = told(&["fill", "--help"]);
+    for part in ["Examples:", "s3://BUCKET/PREFIX", "[default: /seed]", "[env: LONGSHORE_FROM]", "one a line"] {
+        assert!(fill.contains(part), "{part:?} in {fill}");
+    }
+    let serve = told(&["serve", "--help"]);
+    for part in ["[default: 0.0.0.0:8080]", "[default: 0.0.0.0:9090]", "[default: 30s]", "[default: 25s]", "name=ci"] {
+        assert!(serve.contains(part), "{part:?} in {serve}");
+    }
+    assert!(!serve.contains("/hidden"), "help shows no value of the environment");
+}
+
+#[test]
+fn the_version_is_told() {
+    assert_eq!(told(&["--version"]), format!("longshore {}", env!("CARGO_PKG_VERSION")));
+}
+
+proptest! {
+    #[test]
+    fn a_misspelt_variable_is_always_refused(
+        known in prop::sample::select(flags::variables()),
+        place in any::<prop::sample::Index>(),
+        letter in prop::sample::select(('A'..='Z').chain(['_']).collect::<Vec<_>>()),
+        edit in 0..4,
+    ) {
+        let prefix = environment::PREFIX.len();
+        let mut name: Vec<char> = known.chars().collect();
+        let at = prefix + place.index(name.len() - prefix);
+        match edit {
+            0 => { name.remove(at); }
+            1 => name.insert(at, letter),
+            2 => name[at] = letter,
+            _ => name.swap(at, (at + 1).min(known.len() - 1)),
+        }
+        let name: String = name.into_iter().collect();
+        prop_assume!(!flags::variables().contains(&name));
+        let found = mistakes(&["fill", "--volume", "/v"], &[(&name, "x")]);
+        let start = format!("{name} is not a setting: did you mean LONGSHORE_");
+        prop_assert!(found.len() == 1 && found[0].starts_with(&start), "{:?}", found);
+    }
+}

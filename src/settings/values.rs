@@ -1,0 +1,154 @@
+//! How one value is written. Each function says, when it refuses, what would have been right.
+
+use std::{ffi::OsStr, net::SocketAddr, path::PathBuf, time::Duration};
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use super::{LogFormat, When};
+
+/// The shortest time between two looks at a source: below it a volume does nothing else.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+fn text(value: &OsStr) -> Result<&str, String> {
+    value.to_str().map(str::trim).ok_or_else(|| "it is not UTF-8".to_owned())
+}
+
+/// A path may be any bytes.
+pub(super) fn path(value: &OsStr) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(value))
+}
+
+pub(super) fn when(value: &OsStr) -> Result<When, String> {
+    match text(value)? {
+        "empty" => Ok(When::Empty),
+        "unmodified" => Ok(When::Unmodified),
+        "always" => Ok(When::Always),
+        other => Err(format!("{other:?} is none of empty, unmodified, always")),
+    }
+}
+
+pub(super) fn log_format(value: &OsStr) -> Result<LogFormat, String> {
+    match text(value)? {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        other => Err(format!("{other:?} is neither text nor json")),
+    }
+}
+
+pub(super) fn yes_or_no(value: &OsStr) -> Result<bool, String> {
+    match text(value)?.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        other => Err(format!("{other:?} is neither true nor false")),
+    }
+}
+
+pub(super) fn address(value: &OsStr) -> Result<SocketAddr, String> {
+    let text = text(value)?;
+    text.parse().map_err(|_| {
+        format!("{text:?} is not IP:PORT, as in 0.0.0.0:8080 (every address), 127.0.0.1:8080 (this host) or [::]:8080")
+    })
+}
+
+/// What is logged without a wish.
+pub(super) fn default_filter() -> Targets {
+    Targets::new().with_default(LevelFilter::INFO)
+}
+
+/// A level, or `target=level`, or several with commas between.
+///
+/// The library would take any other word for a target, so that a misspelt level would switch the log off.
+pub(super) fn filter(value: &OsStr) -> Result<Targets, String> {
+    let text = text(value)?;
+    for part in text.split(',') {
+        // The library also takes numbers and nothing at all for levels.
+        let level = part.rsplit('=').next().unwrap_or(part).trim();
+        let is_word = level.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+        if !is_word || level.parse::<LevelFilter>().is_err() {
+            return Err(format!(
+                "{part:?} is neither a level (error, warn, info, debug, trace, off) nor target=level, as in longshore=debug"
+            ));
+        }
+    }
+    text.parse().map_err(|error| format!("{text:?} is not a log filter: {error}"))
+}
+
+/// A time between two looks.
+pub(super) fn interval(value: &OsStr) -> Result<Duration, String> {
+    match duration(value)? {
+        time if time < SHORTEST_INTERVAL => Err(format!("{time:?} is too short: 100ms is the least")),
+        time => Ok(time),
+    }
+}
+
+/// Whole numbers with units, as in `30s`, `5m` or `1h30m`.
+pub(super) fn duration(value: &OsStr) -> Result<Duration, String> {
+    let text = text(value)?;
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("{text:?} has no unit: write {text}s for seconds, {text}m for minutes"));
+    }
+    parse_duration(text).ok_or_else(|| {
+        format!("{text:?} is not a time: write whole numbers with ms, s, m or h, as in 30s, 5m or 1h30m")
+    })
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|character: char| !character.is_ascii_digit())?);
+        let (unit, after) =
+            after.split_at(after.find(|character: char| character.is_ascii_digit()).unwrap_or(after.len()));
+        let milliseconds = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(milliseconds)?)?;
+        rest = after;
+    }
+    // Beyond a year it is a slip, and a clock's arithmetic could overflow.
+    (!text.is_empty() && total <= 365 * 24 * 3_600_000).then(|| Duration::from_millis(total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_needs_a_unit() {
+        for (text, milliseconds) in [("30s", 30_000), ("5m", 300_000), ("250ms", 250), ("1h30m", 5_400_000), ("0s", 0)]
+        {
+            assert_eq!(duration(OsStr::new(text)), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        assert_eq!(
+            duration(OsStr::new("30")),
+            Err("\"30\" has no unit: write 30s for seconds, 30m for minutes".to_owned())
+        );
+        for text in ["s", "5x", "-5s", "1.5m", "5s3", "5 s", "é", "99999999999999999999s", "400000h", "1d"] {
+            assert!(duration(OsStr::new(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_level_does_not_switch_the_log_off() {
+        for text in ["info", "DEBUG", "off", "info,longshore=debug", "warn,longshore::api=trace,hyper=off"] {
+            filter(OsStr::new(text)).expect(text);
+        }
+        for text in ["inof", "longshore", "info,", "longshore=", "longshore=verbose", "5"] {
+            assert!(filter(OsStr::new(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_port() {
+        for text in ["0.0.0.0:8080", "127.0.0.1:0", "[::1]:80"] {
+            address(OsStr::new(text)).expect(text);
+        }
+        for text in ["8080", ":8080", "localhost:8080", "127.0.0.1", "::1:80", "127.0.0.1:65536"] {
+            assert!(address(OsStr::new(text)).is_err(), "{text}");
+        }
+    }
+}
