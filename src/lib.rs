@@ -16,6 +16,8 @@
 //! digest path manifest entry     pure values
 //! ```
 
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests look at the disk from outside"))]
+
 pub mod api;
 pub mod cli;
 pub mod depot;
