@@ -39,13 +39,15 @@ use std::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use parking_lot::MutexGuard;
 
 use crate::{
     entry::Committed,
     store::Store,
-    volume::{Home, Retired, Survey, Volume},
+    volume::{self, Home, Lock, Retired, Survey, Volume},
 };
 
 /// How long a write waits for another process to free the volume.
@@ -58,6 +60,8 @@ pub struct Depot {
     /// Our directory on the volume, once there is one: this or another process makes it with the first write.
     state: RwLock<Option<Arc<State>>>,
     retired: Mutex<Retired>,
+    /// Taken before the volume's lock: the threads of one process queue here, where waiting costs nothing.
+    turn: parking_lot::Mutex<()>,
     /// Set when an entry may have become durable without being shown: from there only a new start knows.
     adrift: AtomicBool,
 }
@@ -79,6 +83,7 @@ impl Depot {
             volume: Volume::open(path)?,
             state: RwLock::new(None),
             retired: Mutex::new(Retired::default()),
+            turn: parking_lot::Mutex::new(()),
             adrift: AtomicBool::new(false),
         };
         depot.state()?;
@@ -108,6 +113,14 @@ impl Depot {
     /// When the disk does not tell.
     pub fn room(&self) -> Result<crate::disk::Room, Error> {
         Ok(self.volume.room()?)
+    }
+
+    /// Takes the volume for this thread, waiting `patience` at most for others of this process, and for other processes.
+    fn lock(&self, state: &State, patience: Duration) -> Result<(MutexGuard<'_, ()>, Lock), Error> {
+        let start = Instant::now();
+        let turn = self.turn.try_lock_for(patience).ok_or(volume::Error::Locked { waited: patience })?;
+        let lock = state.home.lock(patience.saturating_sub(start.elapsed()))?;
+        Ok((turn, lock))
     }
 
     fn state(&self) -> Result<Option<Arc<State>>, Error> {

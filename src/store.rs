@@ -17,7 +17,7 @@ use crate::{
     disk::{self, Directory, FileSystem, Staged, Staging},
 };
 use nodes::NodeFiles;
-use objects::Objects;
+use objects::{Fan, Objects};
 
 /// Objects, manifests and journal.
 #[derive(Debug)]
@@ -98,27 +98,34 @@ impl Store {
     /// an entry may name them.
     ///
     /// A crash on the way leaves objects and nodes that nothing names; they are whole, since each was synced under
-    /// another name before it got this one.
+    /// another name before it got this one. What was not there before is noted in `admitted`, also on an error.
     ///
     /// # Errors
-    /// When the disk refuses; what was staged is then still staged or already in place.
-    pub fn admit(&self, staging: &Staging, files: &[(Staged, i64)], nodes: &[(Digest, Vec<u8>)]) -> Result<(), Error> {
+    /// When the disk refuses.
+    pub fn admit(
+        &self,
+        staging: &Staging,
+        files: &[(Staged, i64)],
+        nodes: &[(Digest, Vec<u8>)],
+        admitted: &mut Admitted,
+    ) -> Result<(), Error> {
         let mut seen = BTreeSet::new();
         let mut moves = Vec::new();
         for (staged, mtime) in files {
             if seen.insert(staged.digest) && !self.objects.holds(&staged.digest, staged.size)? {
                 staging.dress(staged, *mtime)?;
-                moves.push((self.objects.fan(), staged.digest, staged.name.clone()));
+                moves.push((Room::Objects, staged.digest, staged.name.clone()));
             }
         }
         for (digest, bytes) in nodes {
             if seen.insert(*digest) && !self.nodes.holds(digest)? {
-                moves.push((self.nodes.fan(), *digest, staging.bytes(bytes)?));
+                moves.push((Room::Manifests, *digest, staging.bytes(bytes)?));
             }
         }
         staging.sync(moves.iter().map(|(.., name)| &**name))?;
-        for (fan, digest, name) in &moves {
-            fan.take(staging.directory(), name, digest)?;
+        for (room, digest, name) in &moves {
+            self.fan(*room).take(staging.directory(), name, digest)?;
+            admitted.0.push((*room, *digest));
         }
         // Also where an object was there already: another process may have put it there a moment ago.
         let mut folders: Vec<Directory> = Vec::new();
@@ -133,4 +140,31 @@ impl Store {
         folders.iter().try_for_each(Directory::sync)?;
         Ok(())
     }
+
+    /// Takes back what was admitted for an entry that was not made: on a full disk it would keep its space for nothing.
+    /// Only under the volume's lock, since nobody else can have counted on it meanwhile.
+    pub fn withdraw(&self, admitted: &Admitted) {
+        for (room, digest) in &admitted.0 {
+            if let Err(error) = self.fan(*room).drop(digest) {
+                tracing::warn!(%error, "what an entry that was not made would have named stays");
+            }
+        }
+    }
+
+    fn fan(&self, room: Room) -> &Fan {
+        match room {
+            Room::Objects => self.objects.fan(),
+            Room::Manifests => self.nodes.fan(),
+        }
+    }
+}
+
+/// What one call of [`Store::admit`] brought in.
+#[derive(Debug, Default)]
+pub struct Admitted(Vec<(Room, Digest)>);
+
+#[derive(Clone, Copy, Debug)]
+enum Room {
+    Objects,
+    Manifests,
 }

@@ -1,6 +1,8 @@
 //! `longshore serve`: stays beside the application, takes uploads, and perhaps follows a source.
 
-use std::{fs, io::Write as _, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs, io::Write as _, net::SocketAddr, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, time::Duration,
+};
 
 use anyhow::{Context as _, anyhow};
 use tokio::{net::TcpListener, runtime, task::JoinHandle};
@@ -22,11 +24,13 @@ use crate::{
 
 /// Time between two looks after the volume: what was replaced is removed, what another process left is finished.
 const TEND: Duration = Duration::from_secs(5);
+/// Threads for bodies and disk work: each upload keeps one while it comes, so there are more than connections.
+const BLOCKING: usize = 2_048;
 /// What blocking work may still take when everything else has ended.
 const LAST: Duration = Duration::from_secs(2);
 
 pub(super) fn run(settings: Serve) -> Result<(), Failure> {
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime::Builder::new_multi_thread().max_blocking_threads(BLOCKING).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::other(error.into()))?;
     let done = runtime.block_on(serve(settings));
     runtime.shutdown_timeout(LAST);
@@ -107,7 +111,7 @@ fn announce(file: &Path, uploads: &Bound, probes: &Bound) -> anyhow::Result<()> 
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temporary = directory.join(format!(".addresses-{}", std::process::id()));
     let write = || {
-        let mut out = fs::File::create(&temporary)?;
+        let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&temporary)?;
         write!(out, "listen={}\nprobes={}\n", uploads.address, probes.address)?;
         fs::rename(&temporary, file)
     };

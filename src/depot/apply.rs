@@ -37,7 +37,7 @@ impl Depot {
     /// When the journal is damaged, the disk refuses, or another process keeps the lock.
     pub fn recover(&self) -> Result<Recovered, Error> {
         let Some(state) = self.state()? else { return Ok(Recovered::default()) };
-        let _lock = state.home.lock(super::PATIENCE)?;
+        let _lock = self.lock(&state, super::PATIENCE)?;
         let now = Entry::now().timestamp();
         let mut recovered = Recovered {
             swept: Staging::sweep(&state.home.staging, now)?,
@@ -81,8 +81,8 @@ impl Depot {
     /// When the journal is damaged or the disk refuses.
     pub fn tend(&self) -> Result<(), Error> {
         let Some(state) = self.state()? else { return Ok(()) };
-        let _lock = match state.home.lock(Duration::ZERO) {
-            Err(volume::Error::Locked { .. }) => return Ok(()),
+        let _lock = match self.lock(&state, Duration::ZERO) {
+            Err(Error::Volume(volume::Error::Locked { .. })) => return Ok(()),
             lock => lock?,
         };
         if let Some(head) = state.store.journal().head()?

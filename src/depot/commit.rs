@@ -13,7 +13,7 @@ use crate::{
     disk::Staging,
     entry::{Committed, Entry, SiteId},
     manifest::{File, Tree},
-    store::{self, Appended},
+    store::{self, Admitted, Appended},
     volume::{Prepared, Shown},
 };
 
@@ -60,7 +60,7 @@ impl Depot {
             return Err(Error::Nothing);
         }
         let state = self.state_for_writing()?;
-        let _lock = state.home.lock(super::PATIENCE)?;
+        let _lock = self.lock(&state, super::PATIENCE)?;
         loop {
             let head = state.store.journal().head()?;
             let current = head.as_ref().map(|head| head.entry.release);
@@ -94,24 +94,43 @@ impl Depot {
                 message: proposal.message.clone(),
                 at: now,
             };
-            state.store.admit(staging, &planned.files, &planned.nodes)?;
-            let prepared = self.prepare(&state, staging, current, &planned)?;
-            match state.store.journal().append(staging, entry) {
-                Ok(Appended::Won(head)) => {
-                    let published = self.publish(&state, staging, &prepared, &head);
-                    published.map_err(|error| self.set_adrift(proposal.op, error))?;
-                    return Ok(Outcome::of(head, &planned.changes));
-                }
+            match self.settle(&state, staging, &planned, entry)? {
+                Some(head) => return Ok(Outcome::of(head, &planned.changes)),
                 // Another process wrote without the lock (a file server that lost it): start again from its entry.
-                Ok(Appended::Lost) => {
-                    if let Prepared::Flip { generation, .. } = &prepared {
-                        state.home.trees.remove_all(generation)?;
-                    }
-                }
-                Err(error @ store::Error::OutcomeUnknown { .. }) => {
-                    return Err(self.set_adrift(proposal.op, error.into()));
-                }
-                Err(error) => return Err(error.into()),
+                None => continue,
+            }
+        }
+    }
+
+    /// Stages, appends the entry and publishes; none when another entry has its number. Before the entry every error
+    /// leaves the disk as it was.
+    fn settle(
+        &self,
+        state: &State,
+        staging: &Staging,
+        planned: &Plan,
+        entry: Entry,
+    ) -> Result<Option<Arc<Committed>>, Error> {
+        let (op, parent) = (entry.op, entry.parent);
+        let mut admitted = Admitted::default();
+        let ready = state.store.admit(staging, &planned.files, &planned.nodes, &mut admitted);
+        let prepared = ready.map_err(Error::from).and_then(|()| self.prepare(state, staging, parent, planned));
+        let prepared = prepared.inspect_err(|_| state.store.withdraw(&admitted))?;
+        match state.store.journal().append(staging, entry) {
+            Ok(Appended::Won(head)) => {
+                let published = self.publish(state, staging, &prepared, &head);
+                published.map_err(|error| self.set_adrift(op, error))?;
+                Ok(Some(head))
+            }
+            Ok(Appended::Lost) => {
+                self.volume.abandon(&state.home, &prepared)?;
+                Ok(None)
+            }
+            Err(error @ store::Error::OutcomeUnknown { .. }) => Err(self.set_adrift(op, error.into())),
+            Err(error) => {
+                state.store.withdraw(&admitted);
+                self.volume.abandon(&state.home, &prepared)?;
+                Err(error.into())
             }
         }
     }

@@ -187,7 +187,7 @@ fn foreign_content_is_left_alone() {
 fn what_lies_in_the_way_is_never_lost() {
     let pod = Pod::with_seed();
     fs::write(pod.volume().join("mine.html"), "by hand").expect("written");
-    assert!(matches!(pod.put("mine.html", "x"), Err(Error::Volume(crate::volume::Error::InTheWay { .. }))));
+    assert!(matches!(pod.put("mine.html", "x"), Err(Error::Volume(volume::Error::InTheWay { .. }))));
     assert_eq!(pod.read("mine.html").as_deref(), Some("by hand"));
     assert_eq!(pod.depot.head().expect("read").expect("there").entry.seq, 1);
 }

@@ -55,6 +55,11 @@ impl Fan {
         staging.rename(name, &folder, last)
     }
 
+    /// Removes the file for `digest`; nothing there is fine.
+    pub(super) fn drop(&self, digest: &Digest) -> Result<(), disk::Error> {
+        disk::if_there(self.directory.unlink(path(digest))).map(drop)
+    }
+
     /// What is to be synced when these of the 256 were touched: they and, since they may be new, the one above.
     pub(super) fn folders(&self, touched: &BTreeSet<u8>) -> Result<Vec<Directory>, disk::Error> {
         let mut folders = vec![self.directory.clone()];

@@ -145,6 +145,24 @@ impl Volume {
         }
     }
 
+    /// Drops what was prepared and is not to be published after all. The caller holds the lock.
+    ///
+    /// # Errors
+    /// When the disk refuses; the next start does it then.
+    pub fn abandon(&self, home: &Home, prepared: &Prepared) -> Result<(), Error> {
+        let live = self.live()?.map(|live| disk::if_there(home.trees.directory(live))).transpose()?.flatten();
+        for name in self.our_links()? {
+            let leads = live.as_ref().map_or(Ok(None), |live| disk::if_there(live.stat(&name)));
+            if leads?.is_none() {
+                self.root().unlink(&name)?;
+            }
+        }
+        match prepared {
+            Prepared::Flip { generation, .. } => Ok(home.trees.remove_all(generation)?),
+            Prepared::Replace { .. } | Prepared::Remove { .. } => Ok(()),
+        }
+    }
+
     /// Makes the root's links those of `top`, where a crash or somebody else left others.
     ///
     /// # Errors
