@@ -9,6 +9,7 @@ mod body;
 mod caller;
 mod error;
 pub mod idle;
+mod leftover;
 pub mod listener;
 pub mod probes;
 mod releases;

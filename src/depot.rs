@@ -19,6 +19,7 @@ mod history;
 mod ingest;
 mod live;
 mod plan;
+mod preview;
 mod seed;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,8 @@ use std::{
 };
 
 use parking_lot::MutexGuard;
+
+pub use crate::volume::Waiting;
 
 use crate::{
     entry::Committed,

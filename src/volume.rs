@@ -23,7 +23,7 @@ pub use lock::Lock;
 pub use publish::Prepared;
 pub use shown::Shown;
 pub use survey::Survey;
-pub use sweep::Retired;
+pub use sweep::{Retired, Waiting};
 
 use std::{path::Path, time::Duration};
 

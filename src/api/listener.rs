@@ -7,7 +7,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{Router, body::Body, extract::ConnectInfo, http::header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -21,7 +21,7 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-use super::{idle::Idle, stall::Unstalled};
+use super::{idle::Idle, leftover::Leftover, stall::Unstalled};
 use crate::shutdown::Shutdown;
 
 /// The longest pause after a failed `accept`.
@@ -153,7 +153,8 @@ impl Server {
         let Self { router, limits, builder } = self;
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let router = router.clone();
-            let mut request = request.map(|body| Body::new(Idle::new(body, limits.body_idle)));
+            let waits = request.headers().contains_key(header::EXPECT);
+            let mut request = request.map(|body| Body::new(Leftover::new(Idle::new(body, limits.body_idle), waits)));
             request.extensions_mut().insert(ConnectInfo(peer));
             router.oneshot(request)
         });

@@ -6,11 +6,14 @@ use tokio::runtime;
 
 use super::{Failure, locations, progress::Display};
 use crate::{
-    depot::{Depot, Filled, Occasion},
+    depot::{Depot, Filled, Occasion, Waiting},
     settings::Fill,
     shutdown::Shutdown,
     source::Progress,
 };
+
+/// Between two looks at what is left to be removed.
+const PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) fn run(settings: &Fill) -> Result<(), Failure> {
     let from = locations(&settings.from)?;
@@ -32,6 +35,10 @@ pub(super) fn run(settings: &Fill) -> Result<(), Failure> {
             let entry = &outcome.head.entry;
             let (seq, release, files, bytes) = (entry.seq, entry.release, outcome.changed, outcome.bytes);
             tracing::info!(seq, %release, cause = "seed", files, bytes, "filled");
+            // What was replaced goes now, since nobody may come after us.
+            while depot.tend()? == Waiting::Briefly {
+                std::thread::sleep(PAUSE);
+            }
         }
         Filled::Kept(head) => {
             let (seq, release, cause) = (head.entry.seq, head.entry.release, head.entry.cause.as_str());

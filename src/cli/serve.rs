@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Time between two looks after the volume: what was replaced is removed, what another process left is finished.
-const TEND: Duration = Duration::from_secs(5);
+const TEND: Duration = Duration::from_secs(2);
 /// Threads for bodies and disk work: each upload keeps one while it comes, so there are more than connections.
 const BLOCKING: usize = 2_048;
 /// What blocking work may still take when everything else has ended.
@@ -147,7 +147,7 @@ async fn tend(depot: Arc<Depot>, shutdown: Shutdown) {
         }
         let at_work = depot.clone();
         match tokio::task::spawn_blocking(move || at_work.tend()).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot look after the volume"),
             Err(error) => tracing::error!(%error, "looking after the volume failed"),
         }

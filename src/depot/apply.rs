@@ -7,7 +7,7 @@ use crate::{
     digest::Digest,
     disk::Staging,
     entry::{Committed, Entry},
-    volume::{self, Shown},
+    volume::{self, Shown, Waiting},
 };
 
 /// What a start found and did.
@@ -75,14 +75,15 @@ impl Depot {
     }
 
     /// Looks after the volume between commits: shows the head where another process died before it did, and removes
-    /// generations whose readers have had their time. Does nothing while somebody else has the lock.
+    /// generations whose readers have had their time; tells whether some still wait. Does nothing while somebody else has
+    /// the lock.
     ///
     /// # Errors
     /// When the journal is damaged or the disk refuses.
-    pub fn tend(&self) -> Result<(), Error> {
-        let Some(state) = self.state()? else { return Ok(()) };
+    pub fn tend(&self) -> Result<Waiting, Error> {
+        let Some(state) = self.state()? else { return Ok(Waiting::Nothing) };
         let _lock = match self.lock(&state, Duration::ZERO) {
-            Err(Error::Volume(volume::Error::Locked { .. })) => return Ok(()),
+            Err(Error::Volume(volume::Error::Locked { .. })) => return Ok(Waiting::Long),
             lock => lock?,
         };
         if let Some(head) = state.store.journal().head()?

@@ -60,6 +60,14 @@ impl Depot {
     fn fill_from(&self, source: &Source, when: When, occasion: Occasion, progress: &Progress) -> Result<Filled, Error> {
         // Asked before anything is written: a volume whose sources are all absent stays blank.
         source.mark()?;
+        // A seed that is live already, as at every start of a pod, is only read. One that was seen to change is not read
+        // twice for that.
+        if occasion != Occasion::Changed
+            && let Some(head) = self.head()?
+            && !self.should_seed(Some(&head), self.release_of(source)?, when, occasion)?
+        {
+            return Ok(Filled::Kept(head));
+        }
         let ingest = self.ingest()?;
         ingest.source(source, progress)?;
         let (staging, change) = ingest.into_change(None, true);

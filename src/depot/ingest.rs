@@ -35,6 +35,10 @@ impl Depot {
 }
 
 impl Ingest {
+    pub(super) fn scratch(&self) -> io::Result<File> {
+        self.staging.scratch().map_err(|error| io::Error::new(error.source.kind(), error))
+    }
+
     /// Takes one file in; a second time, in place of the first.
     ///
     /// # Errors
@@ -86,9 +90,7 @@ impl Ingest {
                     self.discard(before);
                 }
             },
-            scratch: &|| -> io::Result<File> {
-                self.staging.scratch().map_err(|error| io::Error::new(error.source.kind(), error))
-            },
+            scratch: &|| self.scratch(),
             progress,
         })
     }

@@ -53,8 +53,9 @@ impl Depot {
         when: When,
         occasion: Occasion,
     ) -> Result<bool, Error> {
-        if head.is_none() || !Self::may_seed(head, when) {
-            return Ok(head.is_none());
+        let Some(live) = head else { return Ok(true) };
+        if live.entry.release == release || !Self::may_seed(head, when) {
+            return Ok(false);
         }
         if occasion == Occasion::Changed || (when, occasion) == (When::Always, Occasion::Fill) {
             return Ok(true);

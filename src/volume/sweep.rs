@@ -2,8 +2,8 @@
 //!
 //! A reader that opened a file keeps it, whatever is removed; but one that is just walking down the old tree, or reads it
 //! over a network file system, needs it a moment longer. So a generation that was replaced stays for a grace, told by
-//! the time since this process first saw that it is not live. A process that ends at once, `fill`, leaves that to the
-//! next one, and removes only what is old by the clock.
+//! the time since this process first saw that it is not live. `fill` waits for that on a local file system; elsewhere it
+//! leaves it to the next process, which at its start removes what is old by the clock.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use super::{Error, Home, Volume};
 use crate::disk::{self, FileSystem};
 
 /// How long a replaced generation stays on a local file system.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(2);
 /// And where a reader on another machine may have it open.
 const NETWORK_GRACE: Duration = Duration::from_secs(120);
 
@@ -22,12 +22,24 @@ const NETWORK_GRACE: Duration = Duration::from_secs(120);
 #[derive(Debug, Default)]
 pub struct Retired(HashMap<String, Instant>);
 
+/// What is left to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Nothing.
+    Nothing,
+    /// Something, within seconds.
+    Briefly,
+    /// Something, within minutes.
+    Long,
+}
+
 impl Volume {
-    /// Removes generations whose grace is over. The caller holds the lock.
+    /// Removes generations whose grace is over; tells whether all that wait will have had theirs soon. The caller holds
+    /// the lock.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn sweep_generations(&self, home: &Home, retired: &mut Retired) -> Result<(), Error> {
+    pub fn sweep_generations(&self, home: &Home, retired: &mut Retired) -> Result<Waiting, Error> {
         let live = self.live()?;
         let local = self.root().file_system()? == FileSystem::Local;
         let grace = if local { GRACE } else { NETWORK_GRACE };
@@ -43,7 +55,11 @@ impl Volume {
             home.trees.remove_all(name)?;
         }
         retired.0 = known;
-        Ok(())
+        Ok(match (retired.0.is_empty(), local) {
+            (true, _) => Waiting::Nothing,
+            (false, true) => Waiting::Briefly,
+            (false, false) => Waiting::Long,
+        })
     }
 
     /// Removes, for a process that will not be here when the grace is over, what was made longer than an hour ago and
