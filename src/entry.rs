@@ -6,7 +6,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{digest::Digest, manifest::Release};
+use crate::{digest::Digest, manifest::Release, random};
 
 /// Why an entry came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,13 +54,9 @@ pub struct SiteId(String);
 
 impl SiteId {
     /// A new one.
-    ///
-    /// # Errors
-    /// When the system gives no random bytes.
-    pub fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(format!("{:032x}", u128::from_be_bytes(bytes))))
+    #[must_use]
+    pub fn random() -> Self {
+        Self(random::name())
     }
 }
 

@@ -27,6 +27,7 @@ pub mod entry;
 pub mod follow;
 pub mod manifest;
 pub mod path;
+pub mod random;
 pub mod settings;
 pub mod shutdown;
 pub mod source;

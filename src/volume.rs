@@ -63,9 +63,6 @@ pub enum Error {
         /// How long we waited.
         waited: Duration,
     },
-    /// The system gave no random bytes.
-    #[error("no random bytes from the system")]
-    Random(#[from] getrandom::Error),
 }
 
 impl Volume {

@@ -11,6 +11,7 @@ use crate::{
     entry::{Cause, Committed},
     manifest::{Edits, File, Release, Tree},
     path::SitePath,
+    random,
 };
 
 /// A change to the site, relative to whatever the head is when it is committed.
@@ -58,7 +59,7 @@ impl Proposal<'_> {
     /// A change with a new operation and no condition.
     #[must_use]
     pub fn new(change: Change, cause: Cause, by: &str) -> Self {
-        Self { change, cause, by: by.into(), message: None, parent: None, condition: None, op: Uuid::new_v4() }
+        Self { change, cause, by: by.into(), message: None, parent: None, condition: None, op: random::uuid() }
     }
 }
 

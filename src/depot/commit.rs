@@ -84,7 +84,7 @@ impl Depot {
                 version: 1,
                 seq: head.as_ref().map_or(1, |head| head.entry.seq + 1),
                 op: proposal.op,
-                site: head.as_ref().map_or_else(SiteId::random, |head| Ok(head.entry.site.clone()))?,
+                site: head.as_ref().map_or_else(SiteId::random, |head| head.entry.site.clone()),
                 previous: head.as_ref().map(|head| head.digest),
                 release: planned.release.manifest,
                 times: planned.release.times,

@@ -29,9 +29,6 @@ pub enum Error {
     /// The content stopped coming.
     #[error("the content could not be read to its end")]
     Content(#[source] std::io::Error),
-    /// The system gave no random bytes.
-    #[error("no random bytes from the system")]
-    Random(#[from] getrandom::Error),
     /// The volume holds what somebody else put there.
     #[error("the volume holds content that Longshore did not put there: {}", .0.join(", "))]
     Foreign(Vec<String>),

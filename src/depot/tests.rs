@@ -244,7 +244,7 @@ fn an_entry_that_was_not_shown_is_shown_by_whoever_comes_next() {
     let first = state.store.journal().read(1).expect("read").expect("there");
     let entry = Entry {
         seq: 3,
-        op: uuid::Uuid::new_v4(),
+        op: crate::random::uuid(),
         previous: Some(head.digest),
         cause: Cause::Rollback,
         release: first.entry.release,

@@ -11,10 +11,12 @@ use std::{
 };
 
 use rustix::fs::{self, FlockOperation};
-use uuid::Uuid;
 
 use super::{Directory, Error, FileSystem, place::dress};
-use crate::digest::{Digest, Hasher};
+use crate::{
+    digest::{Digest, Hasher},
+    random,
+};
 
 const LOCK: &str = "lock";
 /// Seconds after which a staging directory without a lock file is no newborn any more.
@@ -65,7 +67,7 @@ impl Staging {
     /// When it cannot be made or locked.
     pub fn create(parent: &Directory, mode: u32) -> Result<Self, Error> {
         loop {
-            let name = Uuid::new_v4().simple().to_string();
+            let name = random::uuid().simple().to_string();
             let directory = parent.make_directory(&name, mode)?;
             let lock = directory.create(LOCK, mode & 0o660)?;
             let locked = fs::flock(&lock, FlockOperation::NonBlockingLockExclusive);

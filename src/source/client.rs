@@ -4,7 +4,7 @@
 //! from scratch may have none; a client would then not even be built, not even for plain http, so Mozilla's roots, which
 //! are compiled in, step in. They never stand beside the system's: who trusts only a CA of their own keeps doing so.
 
-use std::{env, time::Duration};
+use std::{env, io, time::Duration};
 
 use object_store::{
     Certificate, ClientOptions,
@@ -30,6 +30,16 @@ fn fall_back(why: &dyn std::fmt::Display) {
     } else {
         debug!(%why, "no certificates on this system: Mozilla's roots are trusted");
     }
+}
+
+/// Whether a server's certificate was refused, which trying again does not mend.
+pub(super) fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        return true;
+    }
+    // An `io::Error` leaves what it wraps out of the chain of sources, and they are wrapped in one another.
+    let wrapped = error.downcast_ref().and_then(io::Error::get_ref);
+    wrapped.is_some_and(|inner| is_untrusted(inner)) || error.source().is_some_and(is_untrusted)
 }
 
 /// Builds a client for addresses.

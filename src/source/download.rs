@@ -190,7 +190,7 @@ impl Download {
 
     /// Sorts an error of the client.
     fn failure(&self, error: reqwest::Error) -> Failure {
-        let is_final = error.is_redirect() || error.is_builder();
+        let is_final = error.is_redirect() || error.is_builder() || client::is_untrusted(&error);
         let source = root(&error.without_url());
         if is_final {
             Failure::Final(Error::Failed { place: self.place.clone(), source })

@@ -142,8 +142,6 @@ fn has_no_links(error: &disk::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
     use crate::entry::{Cause, SiteId};
 
@@ -165,8 +163,8 @@ mod tests {
         Entry {
             version: 1,
             seq,
-            op: Uuid::new_v4(),
-            site: SiteId::random().expect("random"),
+            op: crate::random::uuid(),
+            site: SiteId::random(),
             previous,
             release: Digest::of("r"),
             times: Digest::of("t"),

@@ -11,6 +11,7 @@ use crate::{
     disk::{self, Directory, Staging, place},
     manifest::{Folder, Nodes, Release},
     path::SitePath,
+    random,
 };
 
 impl Home {
@@ -57,9 +58,7 @@ impl Home {
                 }
             }
         }
-        let mut random = [0; 16];
-        getrandom::fill(&mut random)?;
-        let name = format!("{:032x}", u128::from_be_bytes(random));
+        let name = random::name();
         staging.directory().rename_new(staged, &self.trees, &name)?;
         self.trees.sync()?;
         Ok(name)

@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, fmt};
 
 use super::{
-    super::{Cause, Error},
+    super::{Cause, Error, client::is_untrusted},
     wire::Answer,
 };
 
@@ -41,7 +41,7 @@ impl Trouble {
             E::NotSupported { .. } | E::NotImplemented { .. } | E::UnknownConfigurationKey { .. } => {
                 Self::Never(Box::new(error))
             }
-            _ if is_setting(&error) => Self::Never(Root::of(&error)),
+            _ if is_setting(&error) || is_untrusted(&error) => Self::Never(Root::of(&error)),
             _ => match find::<object_store::path::Error>(&error) {
                 Some(key) => Self::Key(key.to_string()),
                 None => Self::Again(Root::of(&error)),
