@@ -55,9 +55,14 @@ impl Follow {
         while !shutdown.is_begun() {
             let look = Arc::clone(&this);
             let runtime = Handle::current();
-            match tokio::task::spawn_blocking(move || look.look(seen, &runtime)).await {
-                Ok(now) => seen = now,
-                Err(error) => tracing::error!(%error, "a look at the source failed"),
+            let looking = tokio::task::spawn_blocking(move || look.look(seen, &runtime));
+            tokio::select! {
+                // A source that does not answer may take a minute: nobody waits for it, and what is staged is swept.
+                () = shutdown.recv() => break,
+                looked = looking => match looked {
+                    Ok(now) => seen = now,
+                    Err(error) => tracing::error!(%error, "a look at the source failed"),
+                }
             }
             tokio::select! {
                 () = shutdown.recv() => break,

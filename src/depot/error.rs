@@ -82,15 +82,19 @@ impl Error {
     pub fn disk(&self) -> Option<&disk::Error> {
         let mut error: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(at) = error {
-            if let Some(disk) = at.downcast_ref::<disk::Error>() {
+            // An `io::Error` made of another error shows only that one's source.
+            let inner = at.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref()?.downcast_ref());
+            if let Some(disk) = at.downcast_ref::<disk::Error>().or(inner) {
                 return Some(disk);
             }
             // `#[error(transparent)]` hides the error itself and shows only its source.
-            if let Some(found) = match at.downcast_ref::<Self>() {
-                Some(Self::Disk(error) | Self::Store(store::Error::Disk(error))) => Some(error),
-                Some(Self::Volume(volume::Error::Disk(error))) => Some(error),
-                _ => None,
-            } {
+            if let Some(found) =
+                match at.downcast_ref::<Self>().or_else(|| at.downcast_ref::<Box<Self>>().map(|error| &**error)) {
+                    Some(Self::Disk(error) | Self::Store(store::Error::Disk(error))) => Some(error),
+                    Some(Self::Volume(volume::Error::Disk(error))) => Some(error),
+                    _ => None,
+                }
+            {
                 return Some(found);
             }
             error = at.source();

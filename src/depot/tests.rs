@@ -298,3 +298,21 @@ fn the_release_id_is_of_content_alone() {
     assert_eq!(head(&one).release, head(&two).release);
     assert_ne!(head(&one).site, head(&two).site);
 }
+
+#[test]
+fn a_full_disk_is_found_behind_whatever_hides_it() {
+    let full =
+        || crate::disk::Error { call: "write", path: "x".into(), source: std::io::ErrorKind::StorageFull.into() };
+    let hidden = std::io::Error::new(std::io::ErrorKind::StorageFull, full());
+    let scratch = crate::source::Error::Io { call: "write", place: "site.zip".into(), source: hidden };
+    let all = [
+        Error::Disk(full()),
+        Error::Volume(full().into()),
+        Error::Store(full().into()),
+        Error::Source(scratch),
+        Error::OutcomeUnknown { op: crate::random::uuid(), source: Box::new(Error::Disk(full())) },
+    ];
+    for error in all {
+        assert!(error.disk().is_some_and(crate::disk::Error::is_full), "{error:?}");
+    }
+}

@@ -1,1 +1,37 @@
-//! Tests.
+//! Longshore from outside, on real parts: the binary as a child process, stock nginx, an S3 server, file systems that
+//! are full, read-only or somebody else's.
+//!
+//! A test knows nothing of the source: it speaks HTTP, reads the volume, and looks at exit codes. A real part that is
+//! missing skips its test with a line that cannot be overlooked, and fails it where `CI=true`.
+
+#![expect(clippy::disallowed_methods, reason = "the ban is for the product: tests stand outside of its room for disks")]
+
+mod archive;
+mod faults;
+mod fill;
+mod follow;
+mod hostile;
+mod hostile_archives;
+mod http;
+mod journal;
+mod listing;
+mod main_job;
+mod mount;
+mod nginx;
+mod part;
+mod permissions;
+mod pod;
+mod processes;
+mod proxy;
+mod publish_atomic;
+mod run;
+mod s3;
+mod served;
+
+mod settings;
+mod sources;
+mod stopping;
+mod tls;
+mod tokens;
+mod uploads;
+mod weed;

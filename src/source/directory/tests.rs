@@ -190,3 +190,38 @@ fn says_whose_error_it_was() {
     });
     assert!(matches!(outcome, Err(Error::Sink { .. })), "a taker that does not read is an error");
 }
+
+#[test]
+fn never_ends_a_file_that_changed_meanwhile() {
+    let folder = folder(&[("a", "old")]);
+    let path = folder.path().join("a");
+    let once = std::sync::Once::new();
+    let change = move |_: &super::Item| {
+        once.call_once(|| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            fs::write(&path, "new").expect("a file");
+        });
+    };
+    let basket = Basket::with(change);
+    basket.fill(|reading| open(folder.path()).read(reading)).expect("it came to rest");
+    assert_eq!(basket.files(), expected([("a", "new")]));
+    assert_eq!(basket.progress.files(), 1, "the first reading had no end");
+}
+
+#[test]
+fn forgets_what_vanished_after_it_was_read() {
+    let folder = folder(&[("gone", "x"), ("z", "y")]);
+    let gone = folder.path().join("gone");
+    let vanish = move |item: &super::Item| {
+        if item.path.as_str() == "z" {
+            // Long enough for another thread to have read it.
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            fs::remove_file(&gone).expect("it is there");
+        }
+    };
+    let basket = Basket::with(vanish);
+    let summary = basket.fill(|reading| open(folder.path()).read(reading)).expect("it came to rest");
+    assert_eq!(basket.files(), expected([("z", "y")]));
+    assert_eq!(summary, Summary { files: 1, bytes: 1 });
+    assert_eq!(basket.progress.files(), 2, "it was read first");
+}

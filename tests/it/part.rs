@@ -1,0 +1,60 @@
+//! The real parts that tests need, found or reported missing.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+/// Finds the part `name`, a program or an ability of this machine; a missing one is reported by [`skip`].
+pub(crate) fn part(name: &str) -> Option<PathBuf> {
+    let found = match name {
+        "root" => rustix::process::geteuid().is_root().then(PathBuf::new),
+        "weed" => weed(),
+        program => on_path(program),
+    };
+    if found.is_none() {
+        let cure = match name {
+            "root" => "run the tests as root",
+            _ => "scripts/test-parts.sh installs it",
+        };
+        skip(&format!("no {name} ({cure})"));
+    }
+    found
+}
+
+/// Says that the running test is skipped, or fails it where `CI=true`: a pipeline has every part.
+pub(crate) fn skip(why: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} cannot be skipped where CI=true: {why}");
+    // Straight to the stream: what the print macros write in a passing test is never shown.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+}
+
+fn weed() -> Option<PathBuf> {
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/parts/venv/bin/weed");
+    std::env::var_os("TEST_WEED")
+        .map(PathBuf::from)
+        .or_else(|| installed.exists().then_some(installed))
+        .or_else(|| on_path("weed"))
+}
+
+/// A program on `PATH`, or where Debian puts those for root, which a user's `PATH` lacks.
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+}
+
+/// The path of a part; a test that lacks it returns.
+macro_rules! need {
+    ($name:literal) => {
+        match crate::part::part($name) {
+            Some(path) => path,
+            None => return,
+        }
+    };
+}
+pub(crate) use need;
