@@ -53,9 +53,6 @@ use crate::{
     volume::{self, Home, Lock, Retired, Survey, Volume},
 };
 
-/// How long a write waits for another process to free the volume.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// A store, a volume, and what this process knows of both.
 #[derive(Debug)]
 pub struct Depot {
@@ -65,6 +62,8 @@ pub struct Depot {
     retired: Mutex<Retired>,
     /// Taken before the volume's lock: the threads of one process queue here, where waiting costs nothing.
     turn: parking_lot::Mutex<()>,
+    /// How long a write waits for another process to free the volume.
+    patience: Duration,
     /// Set when an entry may have become durable without being shown: from there only a new start knows.
     adrift: AtomicBool,
 }
@@ -77,16 +76,18 @@ struct State {
 }
 
 impl Depot {
-    /// The depot on the volume mounted at `path`. Writes nothing.
+    /// The depot on the volume mounted at `path`, whose writes wait `patience` at most for other processes. Writes
+    /// nothing yet.
     ///
     /// # Errors
     /// When there is no such directory, or it cannot be read.
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub fn open(path: &Path, patience: Duration) -> Result<Self, Error> {
         let depot = Self {
             volume: Volume::open(path)?,
             state: RwLock::new(None),
             retired: Mutex::new(Retired::default()),
             turn: parking_lot::Mutex::new(()),
+            patience,
             adrift: AtomicBool::new(false),
         };
         depot.state()?;

@@ -12,6 +12,8 @@ use crate::{
     source::Progress,
 };
 
+/// How long to wait for another process that fills the same volume: it may have much to write.
+const PATIENCE: Duration = Duration::from_mins(5);
 /// Between two looks at what is left to be removed.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -21,7 +23,7 @@ pub(super) fn run(settings: &Fill) -> Result<(), Failure> {
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::other(error.into()))?;
     runtime.spawn(end_on_signal());
-    let depot = Depot::open(&settings.volume)?;
+    let depot = Depot::open(&settings.volume, PATIENCE)?;
     let recovered = depot.recover()?;
     if !recovered.is_nothing() {
         tracing::info!(?recovered, "finished what an earlier run left");

@@ -26,6 +26,8 @@ use crate::{
 const TEND: Duration = Duration::from_secs(2);
 /// Threads for bodies and disk work: each upload keeps one while it comes, so there are more than connections.
 const BLOCKING: usize = 2_048;
+/// How long a request waits for another process that writes to the volume, before it is asked to come again.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What blocking work may still take when everything else has ended.
 const LAST: Duration = Duration::from_secs(2);
 
@@ -41,7 +43,7 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals(settings.grace).map_err(|error| Failure::other(error.into()))?;
     let metrics = Arc::new(Metrics::new());
     let from = locations(&settings.from)?;
-    let depot = Arc::new(Depot::open(&settings.volume)?);
+    let depot = Arc::new(Depot::open(&settings.volume, PATIENCE)?);
     let (uploads, probes) = (bind(settings.listen).await?, bind(settings.probes).await?);
     if let Some(file) = &settings.addresses_file {
         announce(file, &uploads, &probes).map_err(Failure::other)?;

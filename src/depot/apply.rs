@@ -37,7 +37,7 @@ impl Depot {
     /// When the journal is damaged, the disk refuses, or another process keeps the lock.
     pub fn recover(&self) -> Result<Recovered, Error> {
         let Some(state) = self.state()? else { return Ok(Recovered::default()) };
-        let _lock = self.lock(&state, super::PATIENCE)?;
+        let _lock = self.lock(&state, self.patience)?;
         let now = Entry::now().timestamp();
         let mut recovered = Recovered {
             swept: Staging::sweep(&state.home.staging, now)?,

@@ -60,7 +60,7 @@ impl Depot {
             return Err(Error::Nothing);
         }
         let state = self.state_for_writing()?;
-        let _lock = self.lock(&state, super::PATIENCE)?;
+        let _lock = self.lock(&state, self.patience)?;
         loop {
             let head = state.store.journal().head()?;
             let current = head.as_ref().map(|head| head.entry.release);

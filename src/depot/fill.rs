@@ -8,7 +8,7 @@ use super::{Depot, Error, Occasion, Outcome, Proposal, When};
 use crate::{
     entry::{Cause, Committed},
     source::{Kind, Location, Progress, Source},
-    volume::Survey,
+    volume::{self, Lock, Survey},
 };
 
 /// What filling came to.
@@ -69,6 +69,13 @@ impl Depot {
             return Ok(Filled::Kept(head));
         }
         let ingest = self.ingest()?;
+        let _turn = match self.head()? {
+            Some(_) => None,
+            None => self.turn_to_fill()?,
+        };
+        if let Some(head) = self.head()?.filter(|head| !Self::may_seed(Some(head), when)) {
+            return Ok(Filled::Kept(head));
+        }
         ingest.source(source, progress)?;
         let (staging, change) = ingest.into_change(None, true);
         let by = if occasion == Occasion::Fill { "fill" } else { "follow" };
@@ -76,5 +83,14 @@ impl Depot {
         let proposal = Proposal { condition: Some(&condition), ..Proposal::new(change, Cause::Seed, by) };
         let outcome = self.commit(&staging, &proposal)?;
         Ok(if outcome.is_new { Filled::Seeded(outcome) } else { Filled::Kept(outcome.head) })
+    }
+
+    fn turn_to_fill(&self) -> Result<Option<Lock>, Error> {
+        let Some(state) = self.state()? else { return Ok(None) };
+        match state.home.turn_to_fill(self.patience) {
+            // It was stopped, perhaps for ever: two who fill do no harm.
+            Err(volume::Error::Locked { .. }) => Ok(None),
+            turn => Ok(Some(turn?)),
+        }
     }
 }

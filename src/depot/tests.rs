@@ -30,7 +30,11 @@ impl Pod {
         let scratch = tempfile::tempdir().expect("a directory");
         fs::create_dir(scratch.path().join("volume")).expect("made");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        Self { depot: Depot::open(&scratch.path().join("volume")).expect("opened"), scratch, runtime }
+        Self {
+            depot: Depot::open(&scratch.path().join("volume"), Duration::from_secs(60)).expect("opened"),
+            scratch,
+            runtime,
+        }
     }
 
     fn with_seed() -> Self {
@@ -255,7 +259,7 @@ fn an_entry_that_was_not_shown_is_shown_by_whoever_comes_next() {
     assert!(matches!(state.store.journal().append(&staging, entry), Ok(Appended::Won(_))));
     drop(staging);
     assert_eq!(pod.read("index.html").as_deref(), Some("second"));
-    let recovered = Depot::open(&pod.volume()).expect("opened").recover().expect("recovered");
+    let recovered = Depot::open(&pod.volume(), Duration::ZERO).expect("opened").recover().expect("recovered");
     assert_eq!((recovered.applied, pod.read("index.html").as_deref()), (Some(3), Some("seed")));
     assert!(pod.depot.recover().expect("a second time").is_nothing());
 }

@@ -120,7 +120,9 @@ impl Journal {
             return match self.read(seq) {
                 Ok(Some(there)) if there.entry.op == op => self.settle(there),
                 Ok(Some(_)) => Ok(Appended::Lost),
-                _ => Err(error.into()),
+                Ok(None) => Err(error.into()),
+                // Neither made nor not made, as far as we can see.
+                Err(_) => Err(Error::OutcomeUnknown { op, source: error }),
             };
         }
         self.settle(Arc::new(Committed { entry, digest: Digest::of(&line) }))

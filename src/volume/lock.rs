@@ -18,6 +18,7 @@ use super::{Error, Home};
 use crate::disk;
 
 const LOCK: &str = "lock";
+const FILLING: &str = "filling";
 /// Between two looks at a lock that is taken.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -33,7 +34,20 @@ impl Home {
     /// # Errors
     /// [`Error::Locked`] when another process keeps it that long; as the disk says.
     pub fn lock(&self, patience: Duration) -> Result<Lock, Error> {
-        let file = self.directory.lock_file(LOCK, self.mode & 0o660)?;
+        self.lock_on(LOCK, patience)
+    }
+
+    /// Takes the turn to fill a volume that has no release yet, so that of several processes that start together one
+    /// reads the source and the others wait for what it makes. It saves work only: without it the journal decides.
+    ///
+    /// # Errors
+    /// As [`Home::lock`].
+    pub fn turn_to_fill(&self, patience: Duration) -> Result<Lock, Error> {
+        self.lock_on(FILLING, patience)
+    }
+
+    fn lock_on(&self, name: &str, patience: Duration) -> Result<Lock, Error> {
+        let file = self.directory.lock_file(name, self.mode & 0o660)?;
         let start = Instant::now();
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -41,7 +55,7 @@ impl Home {
                 Err(Errno::WOULDBLOCK | Errno::INTR) if start.elapsed() < patience => thread::sleep(PAUSE),
                 Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(Error::Locked { waited: patience }),
                 Err(errno) => {
-                    let path = self.directory.path().join(LOCK);
+                    let path = self.directory.path().join(name);
                     return Err(disk::Error { call: "flock", path, source: errno.into() }.into());
                 }
             }

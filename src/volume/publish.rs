@@ -11,7 +11,7 @@ use super::{
     layout::{DATA, through_data, tree_of},
 };
 use crate::{
-    disk::{self, Staging, place},
+    disk::{self, Kind, Staging, place},
     manifest::{Nodes, Release},
     path::SitePath,
 };
@@ -107,6 +107,10 @@ impl Volume {
     }
 
     fn check_free<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
+        // A link there is replaced, whatever it leads to; anything else would refuse the rename when it is too late.
+        if disk::if_there(self.root().stat(DATA))?.is_some_and(|stat| stat.kind != Kind::Link) {
+            return Err(Error::InTheWay { path: DATA.into() });
+        }
         for name in names {
             if disk::if_there(self.root().stat(name))?.is_some() && !self.is_our_link(name)? {
                 return Err(Error::InTheWay { path: name.into() });
