@@ -128,16 +128,14 @@ impl Store {
             admitted.0.push((*room, *digest));
         }
         // Also where an object was there already: another process may have put it there a moment ago.
-        let mut folders: Vec<Directory> = Vec::new();
         let touched: BTreeSet<u8> = files.iter().map(|(staged, _)| staged.digest.as_bytes()[0]).collect();
         let written: BTreeSet<u8> = nodes.iter().map(|(digest, _)| digest.as_bytes()[0]).collect();
         if self.file_system.syncs_at_once(touched.len() + written.len() + 2) {
             self.home.sync_file_system()?;
             return Ok(());
         }
-        folders.extend(self.objects.folders(&touched)?);
-        folders.extend(self.nodes.folders(&written)?);
-        folders.iter().try_for_each(Directory::sync)?;
+        self.objects.fan().sync(&touched)?;
+        self.nodes.fan().sync(&written)?;
         Ok(())
     }
 

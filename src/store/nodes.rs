@@ -1,7 +1,6 @@
 //! Manifest nodes as files, checked against their digest when read, and kept in memory while they are in use.
 
 use std::{
-    collections::BTreeSet,
     error::Error as StdError,
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
@@ -38,10 +37,6 @@ impl NodeFiles {
 
     pub(super) fn fan(&self) -> &Fan {
         &self.fan
-    }
-
-    pub(super) fn folders(&self, touched: &BTreeSet<u8>) -> Result<Vec<Directory>, disk::Error> {
-        self.fan.folders(touched)
     }
 }
 

@@ -31,10 +31,6 @@ impl Objects {
     pub(super) fn fan(&self) -> &Fan {
         &self.0
     }
-
-    pub(super) fn folders(&self, touched: &BTreeSet<u8>) -> Result<Vec<Directory>, disk::Error> {
-        self.0.folders(touched)
-    }
 }
 
 /// A folder of 256 folders.
@@ -60,13 +56,14 @@ impl Fan {
         disk::if_there(self.directory.unlink(path(digest))).map(drop)
     }
 
-    /// What is to be synced when these of the 256 were touched: they and, since they may be new, the one above.
-    pub(super) fn folders(&self, touched: &BTreeSet<u8>) -> Result<Vec<Directory>, disk::Error> {
-        let mut folders = vec![self.directory.clone()];
+    /// Makes what was moved into these of the 256 durable; and, since they may be new, the one above.
+    pub(super) fn sync(&self, touched: &BTreeSet<u8>) -> Result<(), disk::Error> {
         for byte in touched {
-            folders.extend(disk::if_there(self.directory.directory(format!("{byte:02x}")))?);
+            if let Some(folder) = disk::if_there(self.directory.directory(format!("{byte:02x}")))? {
+                folder.sync()?;
+            }
         }
-        Ok(folders)
+        self.directory.sync()
     }
 }
 

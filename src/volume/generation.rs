@@ -4,8 +4,6 @@
 //! else a copy of it. Nothing here is visible: the tree grows in a staging directory and is then moved among the others
 //! under a name of 128 random bits, which nobody can guess before `..data` tells it.
 
-use std::collections::HashMap;
-
 use super::{Error, FindObject, Home};
 use crate::{
     disk::{self, Directory, Staging, place},
@@ -29,34 +27,24 @@ impl Home {
     ) -> Result<String, Error> {
         let live = live.map(|name| disk::if_there(self.trees.directory(name))).transpose()?.flatten();
         let (staged, root) = staging.fresh_folder(self.open_mode)?;
-        let mut made = HashMap::from([(None, root.clone())]);
+        // Paths, not open directories: a site may have more folders than a process may have descriptors.
         let mut unsynced = Vec::new();
         release.visit::<Error>(nodes, &mut |folder| {
-            let Some(directory) = made.remove(&folder.path) else {
-                unreachable!("a parent is visited before what is in it")
+            let (directory, old) = match &folder.path {
+                Some(path) => {
+                    let old = live.as_ref().map(|live| disk::if_there(live.directory(path))).transpose()?;
+                    (root.make_directory(path, self.open_mode)?, old.flatten())
+                }
+                None => (root.clone(), live.clone()),
             };
-            let old = live.as_ref().map(|live| match &folder.path {
-                Some(path) => disk::if_there(live.directory(path)),
-                None => Ok(Some(live.clone())),
-            });
-            let old = old.transpose()?.flatten();
             fill(&directory, folder, old.as_ref(), objects, &mut unsynced)?;
-            for name in &folder.folders {
-                let path = below(folder.path.as_ref(), name)?;
-                made.insert(Some(path), directory.make_directory(&**name, self.open_mode)?);
-            }
-            unsynced.push((directory, None));
+            unsynced.push(Unsynced { folder: folder.path.clone(), copy: None });
             Ok(())
         })?;
         if staging.directory().file_system()?.syncs_at_once(unsynced.len()) {
             root.sync_file_system()?;
         } else {
-            for (directory, file) in unsynced {
-                match file {
-                    Some(name) => directory.sync_file(&*name)?,
-                    None => directory.sync()?,
-                }
-            }
+            unsynced.iter().try_for_each(|one| one.sync(&root))?;
         }
         let name = random::name();
         staging.directory().rename_new(staged, &self.trees, &name)?;
@@ -65,12 +53,20 @@ impl Home {
     }
 }
 
-fn below(folder: Option<&SitePath>, name: &str) -> Result<SitePath, Error> {
-    let path = match folder {
-        Some(folder) => format!("{folder}/{name}").parse(),
-        None => name.parse(),
-    };
-    Ok(path.map_err(crate::manifest::Error::from)?)
+/// A folder of the tree, or a copy in it, that is not durable yet.
+struct Unsynced {
+    folder: Option<SitePath>,
+    copy: Option<Box<str>>,
+}
+
+impl Unsynced {
+    fn sync(&self, root: &Directory) -> Result<(), disk::Error> {
+        let folder = self.folder.as_ref().map_or_else(|| Ok(root.clone()), |folder| root.directory(folder))?;
+        match &self.copy {
+            Some(name) => folder.sync_file(&**name),
+            None => folder.sync(),
+        }
+    }
 }
 
 /// Puts the files of `folder` into `directory`; notes copies that are still to be synced.
@@ -79,7 +75,7 @@ fn fill(
     folder: &Folder,
     old: Option<&Directory>,
     objects: &FindObject<'_>,
-    unsynced: &mut Vec<(Directory, Option<Box<str>>)>,
+    unsynced: &mut Vec<Unsynced>,
 ) -> Result<(), Error> {
     for (name, file, mtime) in &folder.files {
         let alike = |old: &Directory| {
@@ -94,7 +90,7 @@ fn fill(
             }
         };
         if copied {
-            unsynced.push((directory.clone(), Some(name.clone())));
+            unsynced.push(Unsynced { folder: folder.path.clone(), copy: Some(name.clone()) });
         }
     }
     Ok(())

@@ -175,6 +175,18 @@ fn a_fill_killed_at_any_moment_shows_nothing_or_all_and_is_finished_by_the_next(
 }
 
 #[test]
+fn a_site_may_have_more_folders_than_a_process_may_have_descriptors() {
+    let pod = Pod::new();
+    let names: Vec<_> = (0..600).map(|number| format!("{}/{number}/page.html", number % 30)).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
+    let seed = pod.folder("seed", &files);
+    let fill = pod.fill_command(&["--from", text(&seed)]);
+    let mut limited = Command::new("prlimit");
+    clean(&mut limited).arg("--nofile=96").arg(fill.get_program()).args(fill.get_args()).run().expect(0);
+    assert_eq!(contents(&pod.volume()), contents(&seed));
+}
+
+#[test]
 fn a_config_map_is_a_source() {
     let pod = Pod::new();
     let mount = pod.folder("seed", &[("..2026_11_25/index.html", "page"), ("..2026_11_25/style.css", "style")]);
