@@ -144,7 +144,7 @@ pub(super) struct ServeFlags {
     pub(super) every: Option<OsString>,
 
     /// When the source is published: `empty`, only to an empty volume; `unmodified`, also when it changed and nobody
-    /// has uploaded since; `always`, whenever it differs from what is live [default: empty]
+    /// has uploaded since; `always`, whenever it differs from what is live [default: unmodified]
     #[arg(long, value_name = "WHEN", env = "LONGSHORE_WHEN")]
     pub(super) when: Option<OsString>,
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Access, CheckSource, Command, Fill, Log, Serve, Settings,
+    Access, CheckSource, Command, Fill, Log, Serve, Settings, When,
     flags::{FillFlags, Flags, ServeFlags, Verb},
     reading::{Known, Reading},
     values,
@@ -77,7 +77,8 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
         public_read: public_read?,
         from: from?,
         every: every?.unwrap_or(EVERY),
-        when: when?.unwrap_or_default(),
+        // To follow a source by the rule `empty` would be to follow nothing once it is there.
+        when: when?.unwrap_or(When::Unmodified),
         grace: grace?.unwrap_or(GRACE),
         addresses_file: addresses_file?,
     })

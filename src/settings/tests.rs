@@ -63,7 +63,7 @@ fn serve_has_its_defaults() {
         public_read: false,
         from: vec![],
         every: Duration::from_secs(30),
-        when: When::Empty,
+        when: When::Unmodified,
         grace: Duration::from_secs(25),
         addresses_file: None,
     };
