@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
     time::Duration,
 };
@@ -95,6 +96,18 @@ fn a_reader_over_nginx_sees_100_publishes_without_an_error_a_mix_or_a_torn_file(
                 })
             })
             .collect();
+        // Opens follow each other within microseconds, so that they meet even a gap that a web server's would miss.
+        let opener = scope.spawn(|| {
+            let mut opens = 0_u64;
+            while !over.load(SeqCst) {
+                for name in FILES {
+                    let opened = fs::File::open(pod.volume().join(name));
+                    opened.unwrap_or_else(|error| panic!("{name} was not there for a moment: {error}"));
+                    opens += 1;
+                }
+            }
+            opens
+        });
         // Whatever fails in here, the readers must end, or the test hangs.
         let _stop = Stop(&over);
         let mut expected: BTreeMap<usize, u32> = (0..FILES.len()).map(|file| (file, 0)).collect();
@@ -125,6 +138,8 @@ fn a_reader_over_nginx_sees_100_publishes_without_an_error_a_mix_or_a_torn_file(
         for reader in readers {
             reader.join().expect("a reader saw nothing wrong");
         }
+        let opens = opener.join().expect("every open found its file");
+        assert!(opens > 10_000, "the opens must meet the publishes: {opens}");
     });
     let passes = passes.load(SeqCst);
     assert!(passes >= 20, "the readers must meet the publishes: {passes} passes");
