@@ -195,6 +195,15 @@ fn a_server_stopped_between_journal_and_flip_undoes_nothing_when_it_goes_on() {
         }
         trace.detach();
         stopped.signal(Signal::CONT);
+        // A flip back would be healed by the next write or look, within seconds: so look at once, and without a pause.
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(1) {
+            let there = uploads.iter().zip(&answers).filter(|(_, (answer, _))| is_acknowledged(answer.as_ref()));
+            for ((name, body), _) in there {
+                let seen = fs::read_to_string(pod.volume().join(name)).ok();
+                assert_eq!(seen.as_ref(), Some(body), "{name} was acknowledged, and is undone");
+            }
+        }
         eventually("the other one takes uploads again", Duration::from_secs(60), || {
             is_acknowledged(put(&other.url("/site/last.txt"), "last").0.as_ref()).then_some(())
         });
