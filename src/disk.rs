@@ -7,11 +7,13 @@
 mod directory;
 mod place;
 mod staging;
+mod stat;
 mod sync;
 
-pub use directory::{Directory, Kind, Stat};
+pub use directory::Directory;
 pub use place::place;
 pub use staging::{StageError, Staged, Staging};
+pub use stat::{Kind, Stat};
 pub use sync::{FileSystem, Room};
 
 use std::{io, path::PathBuf};

@@ -13,69 +13,17 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags},
+    fs::{self, AtFlags, Mode, OFlags, RenameFlags, ResolveFlags},
     io::Errno,
 };
 
-use super::Error;
+use super::{Error, Kind, Stat};
 
 /// A directory, held open. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Directory {
     fd: Arc<OwnedFd>,
     path: Arc<Path>,
-}
-
-/// What an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A plain file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Link,
-    /// A device, FIFO or socket.
-    Special,
-}
-
-/// What `lstat(2)` tells of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stat {
-    /// What it is.
-    pub kind: Kind,
-    /// Bytes.
-    pub size: u64,
-    /// Modified, in whole seconds since 1970.
-    pub mtime: i64,
-    /// The rest of that second, in nanoseconds.
-    pub mtime_nanos: u32,
-    /// Status changed, in whole seconds since 1970.
-    pub ctime: i64,
-    /// Permission bits, with setuid, setgid and sticky.
-    pub mode: u32,
-    /// Names that the inode has.
-    pub links: u64,
-}
-
-impl From<fs::Stat> for Stat {
-    #[expect(clippy::unnecessary_cast, reason = "the fields differ in type by architecture")]
-    fn from(stat: fs::Stat) -> Self {
-        Self {
-            kind: match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile => Kind::File,
-                FileType::Directory => Kind::Directory,
-                FileType::Symlink => Kind::Link,
-                _ => Kind::Special,
-            },
-            size: u64::try_from(stat.st_size).unwrap_or_default(),
-            mtime: stat.st_mtime as i64,
-            mtime_nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or_default(),
-            ctime: stat.st_ctime as i64,
-            mode: stat.st_mode & 0o7777,
-            links: stat.st_nlink as u64,
-        }
-    }
 }
 
 const READ_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -351,6 +299,8 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+
+    use rustix::fs::FileType;
 
     use super::*;
 

@@ -11,17 +11,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Directory, Error, Kind, Stat};
-
-impl Stat {
-    /// Whether this is a plain file of `size` bytes, `mtime` (no fraction) and executable bit.
-    #[must_use]
-    pub fn is(&self, size: u64, mtime: i64, executable: bool) -> bool {
-        self.kind == Kind::File
-            && (self.size, self.mtime, self.mtime_nanos) == (size, mtime, 0)
-            && (self.mode & 0o111 != 0) == executable
-    }
-}
+use super::{Directory, Error};
 
 /// Sets what a published file shows: 0644 or 0755, and its mtime. Only for a file with one name.
 pub(super) fn dress(file: &File, mtime: i64, executable: bool) -> Result<(), Errno> {

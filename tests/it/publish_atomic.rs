@@ -167,10 +167,10 @@ fn a_reader_of_the_volume_sees_one_whole_release_through_one_generation() {
             while !over.load(SeqCst) {
                 // A process that holds the generation open, as one inside a directory does: what it reads is of one
                 // release, even when another has been published.
-                let Ok(generation) = std::fs::canonicalize(pod.volume().join("..data")) else { continue };
+                let Ok(generation) = fs::canonicalize(pod.volume().join("..data")) else { continue };
                 let numbers: Option<Vec<_>> = (0..FILES.len())
                     .map(|file| {
-                        let body = std::fs::read(generation.join(FILES[file])).ok()?;
+                        let body = fs::read(generation.join(FILES[file])).ok()?;
                         let number = number_of(file, &body);
                         Some(number.unwrap_or_else(|| panic!("{} is torn: {} bytes", FILES[file], body.len())))
                     })
