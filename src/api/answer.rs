@@ -54,21 +54,30 @@ pub(super) struct Written {
     /// Of the one file that was put.
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<Digest>,
+    /// What the client may have meant instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
     #[serde(skip)]
     status: StatusCode,
 }
+
+/// Said to whoever puts an archive as a file: `curl -T site.tgz …/site/` does, since curl adds the file's name.
+const ARCHIVE: &str = "this archive was stored as one file; to put what is in it in place of a folder, send it to the \
+                       folder itself: curl -T - …/site/ < ARCHIVE";
 
 impl Written {
     pub(super) fn site(outcome: &Outcome) -> Self {
         let Outcome { head, changed, removed, bytes, .. } = outcome;
         let (seq, release) = (head.entry.seq, head.entry.release);
         let (changed, removed, bytes) = (*changed, *removed, *bytes);
-        Self { seq, release, changed, removed, bytes, digest: None, status: StatusCode::OK }
+        Self { seq, release, changed, removed, bytes, digest: None, hint: None, status: StatusCode::OK }
     }
 
-    pub(super) fn file(outcome: &Outcome, digest: Digest) -> Self {
+    pub(super) fn file(outcome: &Outcome, name: &str, digest: Digest) -> Self {
+        let is_archive = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip"].iter().any(|end| name.ends_with(end));
         let status = if outcome.creates { StatusCode::CREATED } else { StatusCode::OK };
-        Self { digest: Some(digest), status, ..Self::site(outcome) }
+        let hint = is_archive.then_some(ARCHIVE);
+        Self { digest: Some(digest), hint, status, ..Self::site(outcome) }
     }
 }
 

@@ -92,6 +92,7 @@ pub(super) async fn put(
     match Address::parse(uri.path())? {
         Address::Folder(folder) => archive(&app, by, folder, true, body).await,
         Address::File(path) => {
+            let name = path.name().to_owned();
             let done = with_body(&app, body, move |depot, content| {
                 let ingest = depot.ingest()?;
                 let staged = ingest.file(path, false, content)?;
@@ -101,7 +102,7 @@ pub(super) async fn put(
             });
             let (outcome, digest) = done.await?;
             app.committed(&outcome);
-            Ok(Written::file(&outcome, digest).into_response())
+            Ok(Written::file(&outcome, &name, digest).into_response())
         }
     }
 }

@@ -242,3 +242,14 @@ fn a_large_upload_streams_through_little_memory() {
     let answer = served.get("/site/big.bin").expect(200);
     assert_eq!(answer.header("etag"), format!("\"{}\"", hex(&answer.body)));
 }
+
+#[test]
+fn an_archive_that_is_put_as_a_file_is_kept_and_the_answer_says_how_it_is_unpacked() {
+    let pod = Pod::new();
+    let served = pod.serve();
+    let archive = gzip(&tar(&[("index.html", b"page")]));
+    let answer = served.put("/site/site.tar.gz", archive.clone()).expect(201);
+    assert!(answer.json()["hint"].as_str().is_some_and(|hint| hint.contains("/site/")), "{answer}");
+    assert_eq!(served.get("/site/site.tar.gz").expect(200).body, archive);
+    assert!(served.put("/site/index.html", "page").expect(201).json().get("hint").is_none());
+}
