@@ -142,6 +142,8 @@ async fn recover(depot: &Arc<Depot>, metrics: &Metrics) -> Result<(), Failure> {
 }
 
 async fn tend(depot: Arc<Depot>, shutdown: Shutdown) {
+    // Said once, not every two seconds.
+    let mut said = String::new();
     loop {
         tokio::select! {
             () = shutdown.recv() => return,
@@ -149,8 +151,12 @@ async fn tend(depot: Arc<Depot>, shutdown: Shutdown) {
         }
         let at_work = depot.clone();
         match tokio::task::spawn_blocking(move || at_work.tend()).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot look after the volume"),
+            Ok(Ok(_)) => said.clear(),
+            Ok(Err(error)) if error.to_string() != said => {
+                said = error.to_string();
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot look after the volume");
+            }
+            Ok(Err(_)) => {}
             Err(error) => tracing::error!(%error, "looking after the volume failed"),
         }
     }
