@@ -11,7 +11,7 @@ mod stat;
 mod sync;
 
 pub use directory::Directory;
-pub use place::place;
+pub use place::{Wanted, place};
 pub use staging::{StageError, Staged, Staging};
 pub use stat::{Kind, Stat};
 pub use sync::{FileSystem, Room};
@@ -55,12 +55,34 @@ impl Error {
         matches!(self.source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
     }
 
+    /// Whether what was read is not what its name promises.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.source.kind() == io::ErrorKind::InvalidData
+    }
+
     /// Whether the process or the system ran out of descriptors or memory, which passes.
     #[must_use]
     pub fn is_shortage(&self) -> bool {
         matches!(self.source.raw_os_error(), Some(code) if [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOMEM]
             .iter()
             .any(|errno| errno.raw_os_error() == code))
+    }
+}
+
+/// Nothing, when no directory was there: nothing at all, a file or a link; other errors stay.
+///
+/// # Errors
+/// As `result`, but for these.
+pub fn if_directory(result: Result<Directory, Error>) -> Result<Option<Directory>, Error> {
+    let is_none = |error: &Error| {
+        let other = [rustix::io::Errno::NOTDIR, rustix::io::Errno::LOOP];
+        error.is_absent() || other.iter().any(|errno| error.source.raw_os_error() == Some(errno.raw_os_error()))
+    };
+    match result {
+        Ok(directory) => Ok(Some(directory)),
+        Err(error) if is_none(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -94,6 +94,26 @@ impl Store {
         self.objects.find(digest)
     }
 
+    /// Whether the object `digest` is there with other bytes: somebody wrote through a link to it. Told by its size, and
+    /// for a small one by reading it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn is_damaged(&self, digest: &Digest, size: u64) -> Result<bool, Error> {
+        Ok(self.objects.is_damaged(digest, size)?)
+    }
+
+    /// Puts a staged file in place of a damaged object, durably.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn replace(&self, staging: &Staging, staged: &Staged, mtime: i64) -> Result<(), Error> {
+        staging.dress(staged, mtime)?;
+        staging.sync([&*staged.name].into_iter())?;
+        self.objects.fan().take(staging.directory(), &staged.name, &staged.digest)?;
+        Ok(self.objects.fan().sync(&[staged.digest.as_bytes()[0]].into())?)
+    }
+
     /// Takes staged files, each with the mtime it is first published with, and nodes in, durably: when this returns,
     /// an entry may name them.
     ///

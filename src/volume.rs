@@ -57,6 +57,14 @@ pub enum Error {
         /// Its name at the volume's root.
         path: String,
     },
+    /// Somebody wrote over a file in place, through every name that its bytes had here.
+    #[error("the content of {path:?} was changed from outside, and no other copy of it is left")]
+    Damaged {
+        /// Where it lies in the site.
+        path: String,
+        /// What was found.
+        source: disk::Error,
+    },
     /// Another process has held the lock for too long.
     #[error("another process has held the lock of the volume for {} s", waited.as_secs())]
     Locked {

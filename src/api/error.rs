@@ -177,6 +177,11 @@ impl From<depot::Error> for Problem {
             E::NothingBefore => {
                 Self::new(StatusCode::CONFLICT, "nothing-before", "There is nothing to go back to", detail)
             }
+            damaged if damaged.is_damaged() => {
+                tracing::error!(error = %detail, "the store is damaged");
+                let title = "What is stored was changed from outside";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", title, detail)
+            }
             other => match (other.disk(), other) {
                 (Some(disk), _) => Self::from_disk(disk),
                 (None, E::Source(error)) => Self::from_source(error),

@@ -1,7 +1,7 @@
 //! How what went wrong becomes an exit code, and a hint where the user can act.
 
 use super::exit::Exit;
-use crate::{depot, disk, source, store, volume};
+use crate::{depot, disk, source, volume};
 
 /// A run that did not do what it should.
 #[derive(Debug)]
@@ -37,11 +37,9 @@ fn verdict(error: &depot::Error) -> (Exit, Option<&'static str>) {
     use depot::Error as E;
     match error {
         E::Source(error) => source_verdict(error.kind()),
-        E::Store(store::Error::Damaged { .. }) => (
+        damaged if damaged.is_damaged() => (
             Exit::Integrity,
-            Some(
-                "the volume's state below .longshore was changed from outside; restore it from a snapshot, or empty the volume",
-            ),
+            Some("what is below .longshore was changed from outside: restore a snapshot, or upload the content again"),
         ),
         E::Volume(volume::Error::Locked { .. }) => {
             (Exit::TryAgain, Some("another longshore works on this volume, or was stopped while it did"))

@@ -46,7 +46,6 @@ impl Depot {
         };
         let Some(head) = state.store.journal().head()? else { return Ok(recovered) };
         let release = head.entry.release();
-        let shown = self.volume.shown(&state.home)?;
         let live = self.volume.live()?;
         let is_live = match &live {
             Some(live) => state.home.shows(state.store.nodes(), live, release)?,
@@ -54,24 +53,44 @@ impl Depot {
         };
         let top = release.top(state.store.nodes()).map_err(Error::Manifest)?;
         let is_linked = self.volume.links_are(&top)?;
-        match live {
-            Some(live) if is_live => {
-                if !is_linked {
-                    self.volume.mend_links(&top)?;
-                    recovered.applied = Some(head.entry.seq);
-                }
-                if !shown.is_some_and(|shown| shown.is(&head)) {
-                    let staging = Staging::create(&state.home.staging, state.home.mode)?;
-                    state.home.remember_shown(&staging, &Shown::new(&head, &live))?;
-                }
+        let done = match &live {
+            Some(live) if is_live => self.settle_links(&state, &head, live, (!is_linked).then_some(&*top)),
+            _ => self.apply_anew(&state, &head),
+        };
+        match done {
+            Ok(false) => {}
+            Ok(true) => recovered.applied = Some(head.entry.seq),
+            // What somebody did by hand, out of an old habit, must not keep the application from starting.
+            Err(error) if live.is_some() && is_by_hand(&error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the volume shows what it can");
             }
-            _ => {
-                let staging = Staging::create(&state.home.staging, state.home.mode)?;
-                self.apply(&state, &staging, &head)?;
-                recovered.applied = Some(head.entry.seq);
-            }
+            Err(error) => return Err(error),
         }
         Ok(recovered)
+    }
+
+    /// Mends the root's links, when there are some to mend, and notes what is shown; tells whether it mended.
+    fn settle_links(
+        &self,
+        state: &State,
+        head: &Committed,
+        live: &str,
+        mend: Option<&[Box<str>]>,
+    ) -> Result<bool, Error> {
+        if !self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(head)) {
+            let staging = Staging::create(&state.home.staging, state.home.mode)?;
+            state.home.remember_shown(&staging, &Shown::new(head, live))?;
+        }
+        if let Some(top) = mend {
+            self.volume.mend_links(top)?;
+        }
+        Ok(mend.is_some())
+    }
+
+    fn apply_anew(&self, state: &State, head: &Committed) -> Result<bool, Error> {
+        let staging = Staging::create(&state.home.staging, state.home.mode)?;
+        self.apply(state, &staging, head)?;
+        Ok(true)
     }
 
     /// Looks after the volume between commits: shows the head where another process died before it did, and removes
@@ -113,10 +132,15 @@ impl Depot {
         self.apply(state, staging, head)
     }
 
-    fn apply(&self, state: &State, staging: &Staging, head: &Committed) -> Result<(), Error> {
+    pub(super) fn apply(&self, state: &State, staging: &Staging, head: &Committed) -> Result<(), Error> {
         let objects = |digest: &Digest| state.store.object(digest);
         let (nodes, release) = (state.store.nodes(), head.entry.release());
         let prepared = self.volume.prepare_generation(&state.home, staging, nodes, release, &objects)?;
         self.publish(state, staging, &prepared, head)
     }
+}
+
+/// Whether somebody put something in the way of a link, or wrote over a file in place.
+fn is_by_hand(error: &Error) -> bool {
+    matches!(error, Error::Volume(volume::Error::InTheWay { .. } | volume::Error::Damaged { .. }))
 }

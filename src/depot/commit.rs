@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     digest::Digest,
-    disk::Staging,
+    disk::{Staging, Wanted},
     entry::{Committed, Entry, SiteId},
     manifest::{File, Tree},
     store::{self, Admitted, Appended},
@@ -68,12 +68,21 @@ impl Depot {
                 return Err(Error::Stale { current });
             }
             if let Some(head) = &head {
-                self.catch_up(&state, staging, head)?;
+                let caught_up = self.catch_up(&state, staging, head);
+                if caught_up.as_ref().is_err_and(Error::is_damaged) && self.mend(&state, staging, &proposal.change)? {
+                    self.catch_up(&state, staging, head)?;
+                } else {
+                    caught_up?;
+                }
             }
             let now = Entry::now();
             let planned = plan(state.store.nodes(), head.as_deref(), &proposal.change, now.timestamp())?;
             let Some(planned) = planned else {
-                return Ok(Outcome::nothing(head.ok_or(Error::Nothing)?));
+                let head = head.ok_or(Error::Nothing)?;
+                if self.mend(&state, staging, &proposal.change)? {
+                    self.apply(&state, staging, &head)?;
+                }
+                return Ok(Outcome::nothing(head));
             };
             if let Some(condition) = proposal.condition
                 && !condition(head.as_deref(), planned.release.manifest)?
@@ -100,6 +109,22 @@ impl Depot {
                 None => continue,
             }
         }
+    }
+
+    /// Puts what was sent in place of objects that somebody wrote over; tells whether there were any. The same file sent
+    /// again is the cure when no other copy is left.
+    fn mend(&self, state: &State, staging: &Staging, change: &Change) -> Result<bool, Error> {
+        let Change::Put { files, .. } = change else { return Ok(false) };
+        let mut mended = false;
+        for (path, staged) in files {
+            if state.store.is_damaged(&staged.digest, staged.size)? {
+                tracing::warn!(%path, digest = %staged.digest, "was changed from outside: what was sent now replaces it");
+                let now = Entry::now().timestamp();
+                state.store.replace(staging, staged, now)?;
+                mended = true;
+            }
+        }
+        Ok(mended)
     }
 
     /// Stages, appends the entry and publishes; none when another entry has its number. Before the entry every error
@@ -153,9 +178,10 @@ impl Depot {
             match is {
                 Some((file, mtime)) if stays(current)? => {
                     let (objects, name) = object(&file.digest)?;
-                    let dress = (*mtime, file.executable);
-                    let path = path.clone();
-                    return Ok(self.volume.prepare_file(staging, generation, path, (&objects, &name), dress)?);
+                    let File { digest, size, executable } = *file;
+                    let wanted = Wanted { digest, size, mtime: *mtime, executable };
+                    let object = (&objects, &*name);
+                    return Ok(self.volume.prepare_file(staging, generation, path.clone(), object, &wanted)?);
                 }
                 None if stays(plan.release.manifest)? => {
                     return Ok(Prepared::Remove { path: path.clone(), generation });

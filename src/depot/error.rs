@@ -77,6 +77,25 @@ impl From<StageError> for Error {
 }
 
 impl Error {
+    /// Whether what the store or the volume holds is not what was put there.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        let mut error: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(at) = error {
+            if let Some(store::Error::Damaged { .. }) = at.downcast_ref() {
+                return true;
+            }
+            if matches!(at.downcast_ref(), Some(Self::Store(store::Error::Damaged { .. }))) {
+                return true;
+            }
+            error = at.source();
+        }
+        // What lies below `.longshore` does not go missing by itself.
+        let is_ours = |error: &disk::Error| error.path.components().any(|part| part.as_os_str() == ".longshore");
+        matches!(self, Self::Volume(volume::Error::Damaged { .. }))
+            || self.disk().is_some_and(|error| error.is_damaged() || error.is_absent() && is_ours(error))
+    }
+
     /// The system call that failed underneath, if one did.
     #[must_use]
     pub fn disk(&self) -> Option<&disk::Error> {

@@ -320,3 +320,66 @@ fn a_full_disk_is_found_behind_whatever_hides_it() {
         assert!(error.disk().is_some_and(crate::disk::Error::is_full), "{error:?}");
     }
 }
+
+#[test]
+fn a_file_becomes_a_folder_and_a_folder_a_file() {
+    let pod = Pod::with_seed();
+    pod.source(&[("a", "file now"), ("index.html/deep/page", "folder now")]);
+    assert!(matches!(pod.fill(When::Always), Ok(Filled::Seeded(_))));
+    let read = |name| pod.read(name);
+    assert_eq!(read("a").as_deref(), Some("file now"));
+    assert_eq!(read("index.html/deep/page").as_deref(), Some("folder now"));
+    pod.depot.roll_back(&Target::Before, None, "test").expect("and back");
+    assert_eq!((read("a/d.js").as_deref(), read("index.html").as_deref()), (Some("d"), Some("seed")));
+    assert!(pod.depot.recover().expect("all is well").is_nothing());
+}
+
+#[test]
+fn what_was_overwritten_in_place_is_not_published_again_and_is_mended_by_sending_it_again() {
+    let pod = Pod::with_seed();
+    let file = pod.volume().join("index.html");
+    fs::write(&file, "by hand, through the link").expect("written");
+    let damaged = |error: &Error| error.is_damaged();
+    let start = || Depot::open(&pod.volume(), Duration::from_secs(1)).expect("opened");
+    assert_eq!(start().recover().expect("the application must start").applied, None);
+    assert_eq!(pod.read("index.html").as_deref(), Some("by hand, through the link"), "reported, not touched");
+    assert!(start().find(Some(&path("index.html"))).is_err_and(|error| damaged(&error)), "the API does not serve it");
+    pod.put("a/d.js", "others go on").expect("put");
+    assert!(pod.put("new/folder/x", "x").is_err_and(|error| damaged(&error)), "no generation with wrong bytes");
+    assert!(pod.is_swept());
+    let mended = pod.put("index.html", "seed").expect("the same bytes again");
+    assert!(!mended.is_new);
+    assert_eq!(
+        (pod.read("index.html").as_deref(), pod.read("a/d.js").as_deref()),
+        (Some("seed"), Some("others go on"))
+    );
+    pod.put("new/folder/x", "x").expect("put");
+    assert!(start().recover().expect("all is well").is_nothing());
+}
+
+#[test]
+fn a_file_copied_over_a_link_does_not_keep_the_application_from_starting() {
+    let pod = Pod::with_seed();
+    let link = pod.volume().join("index.html");
+    fs::remove_file(&link).expect("tar does so, too");
+    fs::write(&link, "by hand").expect("written");
+    assert_eq!(pod.depot.recover().expect("a start").applied, None);
+    assert!(matches!(pod.fill(When::Empty), Ok(Filled::Kept(_))));
+    assert_eq!(pod.read("index.html").as_deref(), Some("by hand"));
+    assert!(matches!(pod.put("index.html", "x"), Err(Error::Volume(volume::Error::InTheWay { .. }))));
+    pod.put("a/d.js", "others go on").expect("put");
+    assert_eq!(pod.read("a/d.js").as_deref(), Some("others go on"));
+}
+
+#[test]
+fn a_store_with_holes_is_called_damaged() {
+    for folder in ["objects", "manifests"] {
+        let pod = Pod::with_seed();
+        for fan in fs::read_dir(pod.volume().join(".longshore").join(folder)).expect("listed") {
+            fs::remove_dir_all(fan.expect("an entry").path()).expect("removed");
+        }
+        fs::remove_file(pod.volume().join("..data")).expect("removed");
+        let depot = Depot::open(&pod.volume(), Duration::ZERO).expect("opened");
+        assert!(depot.recover().is_err_and(|error| error.is_damaged()), "{folder}");
+    }
+}

@@ -1,10 +1,14 @@
 //! A second name for a file's bytes: a link where it is safe, a copy where it is not.
 //!
 //! A hard link shares mode and mtime with all its other names, so it serves only when those are what is wanted, and an
-//! inode with more than one name is never touched. Comparing size and mtime first also keeps a file that somebody
-//! overwrote in place from being carried into the next release.
+//! inode with more than one name is never touched. Comparing size and mtime first, and hashing what is copied, also keeps
+//! a file that somebody overwrote in place, through all its names, from being carried into the next release.
 
-use std::{fs::File, io, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read as _, Write as _},
+    path::Path,
+};
 
 use rustix::{
     fs::{self, Mode, Timespec, Timestamps},
@@ -12,6 +16,10 @@ use rustix::{
 };
 
 use super::{Directory, Error};
+use crate::digest::{Digest, Hasher};
+
+/// Bytes copied at a time.
+const CHUNK: usize = 128 * 1024;
 
 /// Sets what a published file shows: 0644 or 0755, and its mtime. Only for a file with one name.
 pub(super) fn dress(file: &File, mtime: i64, executable: bool) -> Result<(), Errno> {
@@ -20,22 +28,42 @@ pub(super) fn dress(file: &File, mtime: i64, executable: bool) -> Result<(), Err
     fs::futimens(file, &Timestamps { last_access: time, last_modification: time })
 }
 
-/// Puts the bytes of `from/name` at `to/as_name`, which must be free, with this mtime and executable bit; tells whether
-/// it had to copy. A copy is not yet synced.
+/// What a placed file is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Of its bytes.
+    pub digest: Digest,
+    /// How many bytes.
+    pub size: u64,
+    /// Whole seconds since 1970.
+    pub mtime: i64,
+    /// 0755 rather than 0644.
+    pub executable: bool,
+}
+
+/// Puts the bytes of `from/name` at `to/as_name`, which must be free; tells whether it had to copy. A copy is not yet
+/// synced.
 ///
 /// # Errors
-/// When the file is missing, or can be neither linked nor copied.
+/// When the file is missing, or can be neither linked nor copied; [`Error::is_damaged`] when its bytes are others.
 pub fn place(
     from: &Directory,
     name: impl AsRef<Path>,
     to: &Directory,
     as_name: impl AsRef<Path>,
-    mtime: i64,
-    executable: bool,
+    wanted: &Wanted,
 ) -> Result<bool, Error> {
     let (name, as_name) = (name.as_ref(), as_name.as_ref());
+    let damaged = || Error {
+        call: "read",
+        path: from.path().join(name),
+        source: io::Error::new(io::ErrorKind::InvalidData, "its bytes are not what they were"),
+    };
     let stat = from.stat(name)?;
-    if stat.is(stat.size, mtime, executable) {
+    if stat.size != wanted.size {
+        return Err(damaged());
+    }
+    if stat.is(wanted.size, wanted.mtime, wanted.executable) {
         match from.link(name, to, as_name) {
             Ok(()) => return Ok(false),
             Err(error) if !asks_for_a_copy(&error) => return Err(error),
@@ -45,11 +73,24 @@ pub fn place(
     let mut source = from.file(name)?;
     let mut copy = to.create(as_name, 0o600)?;
     let failed = |call, source| Error { call, path: to.path().join(as_name), source };
-    if fs::ioctl_ficlone(&copy, &source).is_err() {
-        // Uses copy_file_range(2) where it can.
-        io::copy(&mut source, &mut copy).map_err(|error| failed("write", error))?;
+    // A clone shares the blocks; what is in them is read all the same.
+    let cloned = fs::ioctl_ficlone(&copy, &source).is_ok();
+    let mut hasher = Hasher::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let filled = source.read(&mut chunk).map_err(|error| failed("read", error))?;
+        if filled == 0 {
+            break;
+        }
+        hasher.update(&chunk[..filled]);
+        if !cloned {
+            copy.write_all(&chunk[..filled]).map_err(|error| failed("write", error))?;
+        }
     }
-    dress(&copy, mtime, executable).map_err(|errno| failed("fchmod", errno.into()))?;
+    if hasher.finish() != wanted.digest {
+        return Err(damaged());
+    }
+    dress(&copy, wanted.mtime, wanted.executable).map_err(|errno| failed("fchmod", errno.into()))?;
     Ok(true)
 }
 
@@ -71,11 +112,29 @@ mod tests {
         let directory = Directory::open(scratch.path()).expect("opened");
         let first = directory.create("first", 0o600).expect("made");
         dress(&first, 1_000, false).expect("dressed");
-        assert!(!place(&directory, "first", &directory, "twin", 1_000, false).expect("placed"), "the twin is a link");
-        assert!(place(&directory, "first", &directory, "later", 2_000, false).expect("placed"), "other mtime");
-        assert!(place(&directory, "first", &directory, "tool", 1_000, true).expect("placed"), "other mode");
+        let wanted = |mtime, executable| Wanted { digest: Digest::of(""), size: 0, mtime, executable };
+        let copies = |name: &str, mtime, executable| {
+            place(&directory, "first", &directory, name, &wanted(mtime, executable)).expect("placed")
+        };
+        assert!(!copies("twin", 1_000, false), "the twin is a link");
+        assert!(copies("later", 2_000, false), "other mtime");
+        assert!(copies("tool", 1_000, true), "other mode");
         assert_eq!(directory.stat("first").expect("there").mtime, 1_000);
         assert!(directory.stat("later").expect("there").is(0, 2_000, false));
         assert!(directory.stat("tool").expect("there").is(0, 1_000, true));
+    }
+
+    #[test]
+    fn what_somebody_wrote_through_a_link_is_not_carried_on() {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let directory = Directory::open(scratch.path()).expect("opened");
+        std::fs::write(scratch.path().join("first"), "good").expect("written");
+        let wanted = Wanted { digest: Digest::of("good"), size: 4, mtime: 1_000, executable: false };
+        place(&directory, "first", &directory, "copy", &wanted).expect("placed");
+        for bytes in ["evil", "longer"] {
+            std::fs::write(scratch.path().join("first"), bytes).expect("written");
+            let error = place(&directory, "first", &directory, bytes, &wanted).expect_err("it is another file");
+            assert!(error.is_damaged(), "{error}");
+        }
     }
 }

@@ -7,6 +7,9 @@ use crate::{
     disk::{self, Directory, Kind},
 };
 
+/// Bytes of an object that is read whole to see whether it is what it was.
+const SMALL: u64 = 1 << 20;
+
 /// The objects' folder.
 #[derive(Debug)]
 pub(super) struct Objects(Fan);
@@ -21,6 +24,13 @@ impl Objects {
     pub(super) fn holds(&self, digest: &Digest, size: u64) -> Result<bool, disk::Error> {
         let stat = disk::if_there(self.0.directory.stat(path(digest)))?;
         Ok(stat.is_some_and(|stat| stat.kind == Kind::File && stat.size == size))
+    }
+
+    /// Whether it is there and is not what it was.
+    pub(super) fn is_damaged(&self, digest: &Digest, size: u64) -> Result<bool, disk::Error> {
+        let Some(stat) = disk::if_there(self.0.directory.stat(path(digest)))? else { return Ok(false) };
+        let is_other = || Ok(Digest::of(self.0.directory.read(path(digest))?) != *digest);
+        if stat.size == size && size <= SMALL { is_other() } else { Ok(stat.size != size) }
     }
 
     pub(super) fn find(&self, digest: &Digest) -> Result<(Directory, String), disk::Error> {

@@ -32,7 +32,7 @@ impl Home {
         let Some(tree) = disk::if_there(self.trees.directory(name))? else { return Ok(false) };
         let compared = release.visit::<Stop>(nodes, &mut |folder| {
             let directory = match &folder.path {
-                Some(path) => disk::if_there(tree.directory(path))?.ok_or(Stop::Differs)?,
+                Some(path) => disk::if_directory(tree.directory(path))?.ok_or(Stop::Differs)?,
                 None => tree.clone(),
             };
             let mut names = directory.list()?;

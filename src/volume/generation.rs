@@ -6,7 +6,7 @@
 
 use super::{Error, FindObject, Home};
 use crate::{
-    disk::{self, Directory, Staging, place},
+    disk::{self, Directory, Staging, Wanted, place},
     manifest::{Folder, Nodes, Release},
     path::SitePath,
     random,
@@ -32,7 +32,7 @@ impl Home {
         release.visit::<Error>(nodes, &mut |folder| {
             let (directory, old) = match &folder.path {
                 Some(path) => {
-                    let old = live.as_ref().map(|live| disk::if_there(live.directory(path))).transpose()?;
+                    let old = live.as_ref().map(|live| disk::if_directory(live.directory(path))).transpose()?;
                     (root.make_directory(path, self.open_mode)?, old.flatten())
                 }
                 None => (root.clone(), live.clone()),
@@ -51,6 +51,10 @@ impl Home {
         self.trees.sync()?;
         Ok(name)
     }
+}
+
+fn below(folder: Option<&SitePath>, name: &str) -> String {
+    folder.map_or_else(|| name.into(), |folder| format!("{folder}/{name}"))
 }
 
 /// A folder of the tree, or a copy in it, that is not durable yet.
@@ -78,17 +82,21 @@ fn fill(
     unsynced: &mut Vec<Unsynced>,
 ) -> Result<(), Error> {
     for (name, file, mtime) in &folder.files {
+        let wanted = Wanted { digest: file.digest, size: file.size, mtime: *mtime, executable: file.executable };
         let alike = |old: &Directory| {
             let stat = disk::if_there(old.stat(&**name))?;
             Ok::<_, disk::Error>(stat.is_some_and(|stat| stat.is(file.size, *mtime, file.executable)))
         };
-        let copied = match old {
-            Some(old) if alike(old)? => place(old, &**name, directory, &**name, *mtime, file.executable)?,
+        let placed = match old {
+            Some(old) if alike(old)? => place(old, &**name, directory, &**name, &wanted),
             _ => {
-                let (objects, object) = objects(&file.digest)?;
-                place(&objects, object, directory, &**name, *mtime, file.executable)?
+                objects(&file.digest).and_then(|(objects, object)| place(&objects, object, directory, &**name, &wanted))
             }
         };
+        let copied = placed.map_err(|error| match error.is_damaged() {
+            true => Error::Damaged { path: below(folder.path.as_ref(), name), source: error },
+            false => error.into(),
+        })?;
         if copied {
             unsynced.push(Unsynced { folder: folder.path.clone(), copy: Some(name.clone()) });
         }

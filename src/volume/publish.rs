@@ -11,7 +11,7 @@ use super::{
     layout::{DATA, through_data, tree_of},
 };
 use crate::{
-    disk::{self, Kind, Staging, place},
+    disk::{self, Kind, Staging, Wanted, place},
     manifest::{Nodes, Release},
     path::SitePath,
 };
@@ -69,7 +69,7 @@ impl Volume {
         generation: String,
         path: SitePath,
         (object, name): (&disk::Directory, &str),
-        (mtime, executable): (i64, bool),
+        wanted: &Wanted,
     ) -> Result<Prepared, Error> {
         self.check_free([path.top()].into_iter())?;
         if path.parent().is_none() && !self.is_our_link(path.top())? {
@@ -77,7 +77,7 @@ impl Volume {
             self.root().sync()?;
         }
         let staged = staging.fresh_name();
-        if place(object, name, staging.directory(), &staged, mtime, executable)? {
+        if place(object, name, staging.directory(), &staged, wanted)? {
             staging.directory().sync_file(&staged)?;
         }
         Ok(Prepared::Replace { path, staged, generation })
@@ -173,18 +173,21 @@ impl Volume {
     /// [`Error::InTheWay`] when one of the names is taken; when the disk refuses.
     pub fn mend_links(&self, top: &[Box<str>]) -> Result<(), Error> {
         let links = self.our_links()?;
-        self.link_all(top, &links)?;
+        // All that can be linked, also when one of them cannot.
+        let linked = self.link_all(top, &links);
         self.unlink_others(top, &links)?;
-        Ok(self.root().sync()?)
+        self.root().sync()?;
+        linked
     }
 
     fn link_all(&self, top: &[Box<str>], links: &[String]) -> Result<(), Error> {
+        let mut done = Ok(());
         for name in top {
             if links.binary_search_by(|link| (**link).cmp(name)).is_err() {
-                self.link(name)?;
+                done = done.and(self.link(name));
             }
         }
-        Ok(())
+        done
     }
 
     fn unlink_others(&self, top: &[Box<str>], links: &[String]) -> Result<(), Error> {
