@@ -43,6 +43,14 @@ pub enum Error {
         /// In what way.
         why: String,
     },
+    /// An entry that a later version wrote.
+    #[error("journal entry {seq} has format {version}, which this version of Longshore does not know")]
+    Newer {
+        /// The entry.
+        seq: u64,
+        /// Its format.
+        version: u32,
+    },
     /// The entry may or may not have become durable: only the next start can tell.
     #[error("the outcome of operation {op} is unknown until the next start")]
     OutcomeUnknown {
@@ -94,13 +102,13 @@ impl Store {
         self.objects.find(digest)
     }
 
-    /// Whether the object `digest` is there with other bytes: somebody wrote through a link to it. Told by its size, and
-    /// for a small one by reading it.
+    /// Whether the object `digest` is there with other bytes: somebody wrote through a link to it. Told by its size, and,
+    /// `thoroughly`, by reading it.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn is_damaged(&self, digest: &Digest, size: u64) -> Result<bool, Error> {
-        Ok(self.objects.is_damaged(digest, size)?)
+    pub fn is_damaged(&self, digest: &Digest, size: u64, thoroughly: bool) -> Result<bool, Error> {
+        Ok(self.objects.is_damaged(digest, size, thoroughly)?)
     }
 
     /// Puts a staged file in place of a damaged object, durably.

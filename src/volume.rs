@@ -57,6 +57,9 @@ pub enum Error {
         /// Its name at the volume's root.
         path: String,
     },
+    /// The state on the volume is of another version or layout.
+    #[error("the volume's state has the format {0:?}, which this version of Longshore does not know")]
+    Format(String),
     /// Somebody wrote over a file in place, through every name that its bytes had here.
     #[error("the content of {path:?} was changed from outside, and no other copy of it is left")]
     Damaged {

@@ -12,6 +12,26 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 use super::{App, Problem};
 use crate::depot::{self, Depot};
 
+/// Refuses a write whose headers ask for what is not built: done all the same, it could lose somebody's update or store
+/// other bytes than were meant.
+pub(super) fn check_wishes(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(header::CONTENT_RANGE) {
+        let why = "a part of a file cannot be put (RFC 9110, section 14.5): send it whole";
+        return Err(Problem::bad_request(why));
+    }
+    if headers.contains_key(header::CONTENT_LENGTH) && headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(Problem::bad_request("both Content-Length and Transfer-Encoding (RFC 9112, section 6.1)"));
+    }
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(Problem::content_encoding());
+    }
+    let later = ["if-match", "if-none-match", "if-unmodified-since", "if-modified-since", "dry-run"];
+    match later.into_iter().find(|name| headers.contains_key(*name)) {
+        Some(name) => Err(Problem::not_built(name)),
+        None => Ok(()),
+    }
+}
+
 /// Refuses what cannot fit, before the first byte is asked for.
 pub(super) fn check_room(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());

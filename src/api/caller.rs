@@ -1,10 +1,10 @@
 //! Who sends a request.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
-    http::{Method, header, request::Parts},
+    http::{HeaderMap, header, request::Parts, uri::Authority},
 };
 
 use super::{App, Problem};
@@ -17,10 +17,13 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let Some(tokens) = &app.tokens else { return Ok(Self("anybody".into())) };
-        if app.public_read && (parts.method == Method::GET || parts.method == Method::HEAD) {
-            return Ok(Self("public".into()));
-        }
+        let Some(tokens) = &app.tokens else {
+            return if is_of_this_machine(&parts.headers) {
+                Ok(Self("anybody".into()))
+            } else {
+                Err(Problem::foreign_origin())
+            };
+        };
         // A token in the query would stand in every proxy's log: only the header counts.
         if !parts.headers.contains_key(header::AUTHORIZATION) {
             return Err(Problem::unauthorized("send `Authorization: Bearer TOKEN`"));
@@ -29,5 +32,62 @@ impl FromRequestParts<Arc<App>> for Caller {
             Some(caller) => Ok(Self(caller.name().into())),
             None => Err(Problem::unauthorized("this token is not, or no longer, valid")),
         }
+    }
+}
+
+/// Whether a request without a token comes from this machine's own programs, not from a page that a browser on it happens
+/// to show: such a page may send simple requests anywhere, and names of its own may lead to a loopback address.
+fn is_of_this_machine(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = text("host");
+    let is_local = host.is_none_or(|host| {
+        let name = host.parse::<Authority>().map(|authority| authority.host().to_owned()).unwrap_or_default();
+        let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+        name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    });
+    let is_own = text("origin").is_none_or(|origin| host.is_some_and(|host| origin == format!("http://{host}")));
+    is_local && is_own && text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"))
+}
+
+/// Somebody who may read what is live; with `--public-read`, anybody.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader;
+
+impl FromRequestParts<Arc<App>> for Reader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        if !app.public_read {
+            Caller::from_request_parts(parts, app).await?;
+        }
+        Ok(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn of(headers: &[(&'static str, &'static str)]) -> bool {
+        let pairs =
+            headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        is_of_this_machine(&pairs.collect())
+    }
+
+    #[test]
+    fn programs_of_this_machine_need_no_token_and_pages_of_others_get_in_never() {
+        assert!(
+            of(&[])
+                && of(&[("host", "localhost:8080")])
+                && of(&[("host", "127.0.0.1:1")])
+                && of(&[("host", "[::1]:1")])
+        );
+        assert!(of(&[("host", "localhost:1"), ("origin", "http://localhost:1"), ("sec-fetch-site", "same-origin")]));
+        assert!(!of(&[("host", "evil.example:8080")]), "a rebound name");
+        assert!(!of(&[("host", "localhost:1"), ("origin", "https://evil.example")]), "a simple request of a page");
+        assert!(!of(&[("host", "localhost:1"), ("origin", "null")]));
+        assert!(!of(&[("host", "localhost:1"), ("sec-fetch-site", "cross-site")]));
     }
 }

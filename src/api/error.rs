@@ -62,6 +62,21 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A token is needed", why)
     }
 
+    pub(super) fn foreign_origin() -> Self {
+        let detail = "without tokens only programs of this machine are served, under a loopback name";
+        Self::new(StatusCode::FORBIDDEN, "foreign-origin", "The request comes from elsewhere", detail)
+    }
+
+    pub(super) fn content_encoding() -> Self {
+        let detail = "a Content-Encoding is not undone here: send the file itself";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding", "The content is encoded", detail)
+    }
+
+    pub(super) fn not_built(header: &str) -> Self {
+        let detail = format!("`{header}` is not possible on a write yet; a rollback takes `parent`");
+        Self::new(StatusCode::NOT_IMPLEMENTED, "not-built", "This is not possible yet", detail)
+    }
+
     pub(super) fn no_room(needed: u64, free: u64) -> Self {
         let detail = format!("{needed} bytes are announced, {free} are free: the old release is served on");
         Self::new(StatusCode::INSUFFICIENT_STORAGE, "volume-full", "The volume is full", detail)

@@ -5,14 +5,23 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::Bytes,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::{
+        Query, State,
+        rejection::{BytesRejection, QueryRejection},
+    },
+    http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{App, Problem, answer::Written, body::blocking, caller::Caller};
+use super::{
+    App, Problem,
+    answer::Written,
+    body::{blocking, check_wishes},
+    caller::Caller,
+};
 use crate::{
     depot::Target,
     digest::Digest,
@@ -81,8 +90,11 @@ struct RollBack {
 pub(super) async fn roll_back(
     Caller(by): Caller,
     State(app): State<Arc<App>>,
-    body: Bytes,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
+    check_wishes(&headers)?;
+    let body = body.map_err(|error| Problem::bad_request(error.body_text()))?;
     let wish: RollBack = if body.trim_ascii().is_empty() {
         RollBack::default()
     } else {
@@ -99,7 +111,10 @@ pub(super) async fn roll_back(
         }
         Some(_) => return Err(Problem::bad_request("`to` is a release id or an entry's number")),
     };
-    let outcome = blocking(&app, move |depot| depot.roll_back(&target, wish.parent, &by)).await?;
-    app.committed(&outcome);
+    let at_work = app.clone();
+    let outcome = blocking(&app, move |depot| {
+        depot.roll_back(&target, wish.parent, &by).inspect(|outcome| at_work.committed(outcome))
+    });
+    let outcome = outcome.await?;
     Ok(Written::site(&outcome).into_response())
 }

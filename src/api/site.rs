@@ -15,8 +15,8 @@ use super::{
     App, Problem,
     address::Address,
     answer::{Written, etag, http_date, repr_digest},
-    body::{blocking, check_room, with_body},
-    caller::Caller,
+    body::{blocking, check_room, check_wishes, with_body},
+    caller::{Caller, Reader},
 };
 use crate::{
     depot::{Change, Proposal},
@@ -29,7 +29,7 @@ const CHUNK: usize = 64 * 1024;
 
 /// `GET` and `HEAD /site/{path}`: a live file; for a folder, its `index.html`.
 pub(super) async fn get(
-    _: Caller,
+    _: Reader,
     State(app): State<Arc<App>>,
     uri: Uri,
     method: Method,
@@ -84,24 +84,22 @@ pub(super) async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    if headers.contains_key(header::CONTENT_RANGE) {
-        let why = "a part of a file cannot be put (RFC 9110, section 14.5): send it whole";
-        return Err(Problem::bad_request(why));
-    }
+    check_wishes(&headers)?;
     check_room(&app, &headers)?;
     match Address::parse(uri.path())? {
         Address::Folder(folder) => archive(&app, by, folder, true, body).await,
         Address::File(path) => {
             let name = path.name().to_owned();
+            let at_work = app.clone();
             let done = with_body(&app, body, move |depot, content| {
                 let ingest = depot.ingest()?;
                 let staged = ingest.file(path, false, content)?;
                 let (staging, change) = ingest.into_change(None, false);
                 let outcome = depot.commit(&staging, &Proposal::new(change, Cause::Patch, &by))?;
+                at_work.committed(&outcome);
                 Ok((outcome, staged.digest))
             });
             let (outcome, digest) = done.await?;
-            app.committed(&outcome);
             Ok(Written::file(&outcome, &name, digest).into_response())
         }
     }
@@ -115,6 +113,7 @@ pub(super) async fn patch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    check_wishes(&headers)?;
     check_room(&app, &headers)?;
     match Address::parse(uri.path())? {
         Address::Folder(folder) => archive(&app, by, folder, false, body).await,
@@ -132,14 +131,14 @@ async fn archive(
     body: Body,
 ) -> Result<Response, Problem> {
     let cause = if replaces && folder.is_none() { Cause::Upload } else { Cause::Patch };
+    let at_work = app.clone();
     let done = with_body(app, body, move |depot, bytes| {
         let ingest = depot.ingest()?;
         ingest.archive(folder.as_ref(), bytes)?;
         let (staging, change) = ingest.into_change(folder, replaces);
-        depot.commit(&staging, &Proposal::new(change, cause, &by))
+        depot.commit(&staging, &Proposal::new(change, cause, &by)).inspect(|outcome| at_work.committed(outcome))
     });
     let outcome = done.await?;
-    app.committed(&outcome);
     Ok(Written::site(&outcome).into_response())
 }
 
@@ -152,11 +151,12 @@ pub(super) async fn delete(Caller(by): Caller, State(app): State<Arc<App>>, uri:
             return Err(Problem::bad_request("the whole site cannot be deleted: put another one in its place"));
         }
     };
+    let at_work = app.clone();
     let done = blocking(&app, move |depot| {
         let ingest = depot.ingest()?;
-        depot.commit(&ingest.staging, &Proposal::new(change, Cause::Patch, &by))
+        let proposal = Proposal::new(change, Cause::Patch, &by);
+        depot.commit(&ingest.staging, &proposal).inspect(|outcome| at_work.committed(outcome))
     });
     let outcome = done.await?;
-    app.committed(&outcome);
     Ok(Written::site(&outcome).into_response())
 }

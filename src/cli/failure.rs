@@ -1,7 +1,7 @@
 //! How what went wrong becomes an exit code, and a hint where the user can act.
 
 use super::exit::Exit;
-use crate::{depot, disk, source, volume};
+use crate::{depot, disk, source, store, volume};
 
 /// A run that did not do what it should.
 #[derive(Debug)]
@@ -36,11 +36,17 @@ impl From<depot::Error> for Failure {
 fn verdict(error: &depot::Error) -> (Exit, Option<&'static str>) {
     use depot::Error as E;
     match error {
+        full if full.disk().is_some_and(disk::Error::is_full) => {
+            full.disk().map_or((Exit::NoSpace, None), disk_verdict)
+        }
         E::Source(error) => source_verdict(error.kind()),
         damaged if damaged.is_damaged() => (
             Exit::Integrity,
             Some("what is below .longshore was changed from outside: restore a snapshot, or upload the content again"),
         ),
+        E::Store(store::Error::Newer { .. }) | E::Volume(volume::Error::Format(_)) => {
+            (Exit::Conflict, Some("use the version of Longshore that wrote it, or a newer one"))
+        }
         E::Volume(volume::Error::Locked { .. }) => {
             (Exit::TryAgain, Some("another longshore works on this volume, or was stopped while it did"))
         }
@@ -59,7 +65,7 @@ fn source_verdict(kind: source::Kind) -> (Exit, Option<&'static str>) {
         }
         source::Kind::Denied => (
             Exit::NotAllowed,
-            Some("check the source's credentials (AWS_…, GOOGLE_…, AZURE_…) and their rights to list and read"),
+            Some("check the rights to read the source: file modes, or credentials (AWS_…, GOOGLE_…, AZURE_…)"),
         ),
         source::Kind::Unreachable => (Exit::TryAgain, Some("nothing was published; run it again")),
         _ => (Exit::Failed, None),

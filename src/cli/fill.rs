@@ -38,7 +38,9 @@ pub(super) fn run(settings: &Fill) -> Result<(), Failure> {
             let (seq, release, files, bytes) = (entry.seq, entry.release, outcome.changed, outcome.bytes);
             tracing::info!(seq, %release, cause = "seed", files, bytes, "filled");
             // What was replaced goes now, since nobody may come after us.
-            while depot.tend()? == Waiting::Briefly {
+            while depot.tend().inspect_err(|error| tracing::warn!(%error, "what was replaced stays")).ok()
+                == Some(Waiting::Briefly)
+            {
                 std::thread::sleep(PAUSE);
             }
         }
@@ -58,7 +60,7 @@ async fn end_on_signal() {
     match Shutdown::on_signals(Duration::ZERO) {
         Ok(shutdown) => {
             shutdown.recv().await;
-            tracing::warn!("ended by a signal: nothing was published");
+            tracing::warn!("ended by a signal: run it again, it finishes or begins anew");
             // As a shell would report SIGTERM.
             std::process::exit(143);
         }

@@ -73,7 +73,7 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
         shutdown: shutdown.clone(),
     });
     tracing::info!(listen = %uploads.address, probes = %probes.address, "serving");
-    let tending = tokio::spawn(tend(depot.clone(), shutdown.clone()));
+    let tending = tokio::spawn(tend(depot.clone(), metrics.clone(), shutdown.clone()));
     let following = (!from.is_empty()).then(|| {
         let follow = Follow { depot: depot.clone(), from, every: settings.every, when: settings.when, metrics };
         tokio::spawn(follow.run(shutdown.clone()))
@@ -141,7 +141,7 @@ async fn recover(depot: &Arc<Depot>, metrics: &Metrics) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn tend(depot: Arc<Depot>, shutdown: Shutdown) {
+async fn tend(depot: Arc<Depot>, metrics: Arc<Metrics>, shutdown: Shutdown) {
     // Said once, not every two seconds.
     let mut said = String::new();
     loop {
@@ -149,9 +149,22 @@ async fn tend(depot: Arc<Depot>, shutdown: Shutdown) {
             () = shutdown.recv() => return,
             () = tokio::time::sleep(TEND) => {}
         }
+        if depot.is_adrift() {
+            // Recovery at the next start applies the head.
+            shutdown.begin();
+            return;
+        }
         let at_work = depot.clone();
-        match tokio::task::spawn_blocking(move || at_work.tend()).await {
-            Ok(Ok(_)) => said.clear(),
+        let looked = move || {
+            at_work.tend()?;
+            at_work.head()
+        };
+        match tokio::task::spawn_blocking(looked).await {
+            Ok(Ok(head)) => {
+                said.clear();
+                // Another process may have published.
+                head.inspect(|head| metrics.shows(head.entry.seq));
+            }
             Ok(Err(error)) if error.to_string() != said => {
                 said = error.to_string();
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot look after the volume");

@@ -5,7 +5,7 @@ use std::{sync::PoisonError, time::Duration};
 use super::{Depot, Error, State};
 use crate::{
     digest::Digest,
-    disk::Staging,
+    disk::{self, Staging},
     entry::{Committed, Entry},
     volume::{self, Shown, Waiting},
 };
@@ -33,11 +33,30 @@ impl Depot {
     /// Finishes or undoes whatever an earlier process left, and makes the volume show the head. Compares every file
     /// with the manifest (size, mtime, mode), and writes nothing when all is as it should be.
     ///
+    /// While the volume shows a release, whatever keeps another from being shown (a full disk, a lock that is held, what
+    /// somebody did by hand) is a warning: the application beside us must start.
+    ///
     /// # Errors
-    /// When the journal is damaged, the disk refuses, or another process keeps the lock.
+    /// When the journal is damaged; when nothing is shown, also when the disk refuses or another process keeps the lock.
     pub fn recover(&self) -> Result<Recovered, Error> {
         let Some(state) = self.state()? else { return Ok(Recovered::default()) };
-        let _lock = self.lock(&state, self.patience)?;
+        match self.try_recover(&state) {
+            Err(error) if !matches!(error, Error::Store(_)) && self.shows_something(&state)? => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the volume goes on showing what it shows");
+                Ok(Recovered::default())
+            }
+            done => done,
+        }
+    }
+
+    fn shows_something(&self, state: &State) -> Result<bool, Error> {
+        let live = self.volume.live()?;
+        Ok(live.map(|live| disk::if_directory(state.home.trees.directory(live))).transpose()?.flatten().is_some())
+    }
+
+    fn try_recover(&self, state: &State) -> Result<Recovered, Error> {
+        let _lock = self.lock(state, self.patience)?;
         let now = Entry::now().timestamp();
         let mut recovered = Recovered {
             swept: Staging::sweep(&state.home.staging, now)?,
@@ -45,51 +64,38 @@ impl Depot {
             applied: None,
         };
         let Some(head) = state.store.journal().head()? else { return Ok(recovered) };
-        let release = head.entry.release();
+        let (nodes, release) = (state.store.nodes(), head.entry.release());
         let live = self.volume.live()?;
-        let is_live = match &live {
-            Some(live) => state.home.shows(state.store.nodes(), live, release)?,
-            None => false,
-        };
-        let top = release.top(state.store.nodes()).map_err(Error::Manifest)?;
-        let is_linked = self.volume.links_are(&top)?;
-        let done = match &live {
-            Some(live) if is_live => self.settle_links(&state, &head, live, (!is_linked).then_some(&*top)),
-            _ => self.apply_anew(&state, &head),
-        };
-        match done {
-            Ok(false) => {}
-            Ok(true) => recovered.applied = Some(head.entry.seq),
-            // What somebody did by hand, out of an old habit, must not keep the application from starting.
-            Err(error) if live.is_some() && is_by_hand(&error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the volume shows what it can");
+        let is_noted = self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(&head));
+        let is_shown = live.as_ref().map_or(Ok(false), |live| state.home.shows(nodes, live, release))?;
+        let staging = || Staging::create(&state.home.staging, state.home.mode);
+        match &live {
+            // No process of ours died on the way to the head, so somebody changed files by hand: not ours to undo.
+            _ if is_noted && !is_shown => {
+                tracing::warn!("files on the volume were changed by hand: they stay until a release replaces them");
             }
-            Err(error) => return Err(error),
+            Some(live) if is_shown && !is_noted => {
+                state.home.remember_shown(&staging()?, &Shown::new(&head, live))?;
+            }
+            Some(_) if is_shown => {}
+            _ => {
+                self.apply(state, &staging()?, &head)?;
+                recovered.applied = Some(head.entry.seq);
+            }
+        }
+        if self.settle_links(state, &head)? {
+            recovered.applied = Some(head.entry.seq);
         }
         Ok(recovered)
     }
 
-    /// Mends the root's links, when there are some to mend, and notes what is shown; tells whether it mended.
-    fn settle_links(
-        &self,
-        state: &State,
-        head: &Committed,
-        live: &str,
-        mend: Option<&[Box<str>]>,
-    ) -> Result<bool, Error> {
-        if !self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(head)) {
-            let staging = Staging::create(&state.home.staging, state.home.mode)?;
-            state.home.remember_shown(&staging, &Shown::new(head, live))?;
+    /// Makes the root's links those of the head; tells whether there was something to do.
+    fn settle_links(&self, state: &State, head: &Committed) -> Result<bool, Error> {
+        let top = head.entry.release().top(state.store.nodes()).map_err(Error::Manifest)?;
+        if self.volume.links_are(&top)? {
+            return Ok(false);
         }
-        if let Some(top) = mend {
-            self.volume.mend_links(top)?;
-        }
-        Ok(mend.is_some())
-    }
-
-    fn apply_anew(&self, state: &State, head: &Committed) -> Result<bool, Error> {
-        let staging = Staging::create(&state.home.staging, state.home.mode)?;
-        self.apply(state, &staging, head)?;
+        self.volume.mend_links(&top)?;
         Ok(true)
     }
 
@@ -105,15 +111,18 @@ impl Depot {
             Err(Error::Volume(volume::Error::Locked { .. })) => return Ok(Waiting::Long),
             lock => lock?,
         };
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = self.volume.sweep_generations(&state.home, &mut retired)?;
         if let Some(head) = state.store.journal().head()?
             && !self.is_adrift()
-            && !self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(&head))
         {
-            let staging = Staging::create(&state.home.staging, state.home.mode)?;
-            self.catch_up(&state, &staging, &head)?;
+            if !self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(&head)) {
+                let staging = Staging::create(&state.home.staging, state.home.mode)?;
+                self.catch_up(&state, &staging, &head)?;
+            }
+            self.settle_links(&state, &head)?;
         }
-        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(self.volume.sweep_generations(&state.home, &mut retired)?)
+        Ok(waiting)
     }
 
     /// Before a commit: shows the head where a process died, or wrote without showing. The caller holds the lock.
@@ -138,9 +147,4 @@ impl Depot {
         let prepared = self.volume.prepare_generation(&state.home, staging, nodes, release, &objects)?;
         self.publish(state, staging, &prepared, head)
     }
-}
-
-/// Whether somebody put something in the way of a link, or wrote over a file in place.
-fn is_by_hand(error: &Error) -> bool {
-    matches!(error, Error::Volume(volume::Error::InTheWay { .. } | volume::Error::Damaged { .. }))
 }

@@ -67,12 +67,15 @@ impl Depot {
             if proposal.parent.is_some() && proposal.parent != current {
                 return Err(Error::Stale { current });
             }
+            let mut is_shown = true;
             if let Some(head) = &head {
-                let caught_up = self.catch_up(&state, staging, head);
-                if caught_up.as_ref().is_err_and(Error::is_damaged) && self.mend(&state, staging, &proposal.change)? {
-                    self.catch_up(&state, staging, head)?;
-                } else {
-                    caught_up?;
+                match self.catch_up(&state, staging, head) {
+                    // The head cannot be shown any more; what follows on it perhaps can.
+                    Err(error) if error.is_damaged() => {
+                        is_shown = self.mend(&state, staging, &proposal.change)?
+                            && self.catch_up(&state, staging, head).is_ok();
+                    }
+                    caught_up => caught_up?,
                 }
             }
             let now = Entry::now();
@@ -103,7 +106,7 @@ impl Depot {
                 message: proposal.message.clone(),
                 at: now,
             };
-            match self.settle(&state, staging, &planned, entry)? {
+            match self.settle(&state, staging, &planned, entry, is_shown)? {
                 Some(head) => return Ok(Outcome::of(head, &planned.changes)),
                 // Another process wrote without the lock (a file server that lost it): start again from its entry.
                 None => continue,
@@ -117,7 +120,7 @@ impl Depot {
         let Change::Put { files, .. } = change else { return Ok(false) };
         let mut mended = false;
         for (path, staged) in files {
-            if state.store.is_damaged(&staged.digest, staged.size)? {
+            if state.store.is_damaged(&staged.digest, staged.size, files.len() == 1)? {
                 tracing::warn!(%path, digest = %staged.digest, "was changed from outside: what was sent now replaces it");
                 let now = Entry::now().timestamp();
                 state.store.replace(staging, staged, now)?;
@@ -127,16 +130,18 @@ impl Depot {
         Ok(mended)
     }
 
-    /// Stages, appends the entry and publishes; none when another entry has its number. Before the entry every error
-    /// leaves the disk as it was.
+    /// Stages, appends the entry and publishes; none when another entry has its number. After an error before the entry
+    /// the old release stands; what was prepared goes, at once or with the next sweep. `is_shown` tells that the volume
+    /// shows the entry's parent, so that one file in it may be renamed.
     fn settle(
         &self,
         state: &State,
         staging: &Staging,
         planned: &Plan,
         entry: Entry,
+        is_shown: bool,
     ) -> Result<Option<Arc<Committed>>, Error> {
-        let (op, parent) = (entry.op, entry.parent);
+        let (op, parent) = (entry.op, entry.parent.filter(|_| is_shown));
         let mut admitted = Admitted::default();
         let ready = state.store.admit(staging, &planned.files, &planned.nodes, &mut admitted);
         let prepared = ready.map_err(Error::from).and_then(|()| self.prepare(state, staging, parent, planned));

@@ -1,6 +1,10 @@
 //! What a change makes of the head: the new release, and what has to be written for it.
 
-use std::{collections::HashMap, error::Error as StdError, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    error::Error as StdError,
+    sync::Arc,
+};
 
 use super::{Change, Error};
 use crate::{
@@ -82,6 +86,13 @@ pub(super) fn plan(
         Some(head) => Tree::new(&both, head.manifest).compare(&tree, &mut note)?,
         None => tree.each(&mut note)?,
     }
+    // In folders that are written anew, what need not be remembered any more is dropped.
+    let changed: HashSet<&SitePath> = changes.iter().map(|change| &change.path).collect();
+    for path in before.all(|time| time.is_stale(now))? {
+        if !changed.contains(&path) {
+            times.remove(&path);
+        }
+    }
     let edited = times.apply(&both, head.as_ref().map(|head| &head.times))?;
     new.extend(edited.nodes);
     let release = Release { manifest: root, times: edited.root };
@@ -115,6 +126,22 @@ struct Folders<'a, L: Leaf> {
 impl<'a, L: Leaf> Folders<'a, L> {
     fn new(nodes: &'a dyn Nodes, root: Option<Digest>) -> Self {
         Self { tree: root.map(|root| Tree::new(nodes, root)), read: HashMap::new() }
+    }
+
+    /// The paths of leaves that are `wanted`, in all folders that were read.
+    fn all(&self, wanted: impl Fn(&L) -> bool) -> Result<Vec<SitePath>, manifest::Error> {
+        let mut paths = Vec::new();
+        for (folder, directory) in &self.read {
+            for (name, item) in directory {
+                if matches!(item, Item::Leaf(leaf) if wanted(leaf)) {
+                    paths.push(match folder {
+                        Some(folder) => format!("{folder}/{name}").parse()?,
+                        None => name.parse()?,
+                    });
+                }
+            }
+        }
+        Ok(paths)
     }
 
     fn find(&mut self, path: &SitePath) -> Result<Option<L>, manifest::Error> {

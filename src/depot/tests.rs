@@ -383,3 +383,50 @@ fn a_store_with_holes_is_called_damaged() {
         assert!(depot.recover().is_err_and(|error| error.is_damaged()), "{folder}");
     }
 }
+
+#[test]
+fn a_damaged_head_does_not_stand_in_the_way_of_what_replaces_it() {
+    let pod = Pod::with_seed();
+    fs::write(pod.volume().join("index.html"), "by hand, through the link").expect("written");
+    fs::remove_file(pod.volume().join(".longshore/shown.json")).expect("there");
+    assert!(pod.put("a/d.js", "x").is_err_and(|error| error.is_damaged()), "it cannot be shown with the damaged file");
+    pod.source(&[("page.html", "another site")]);
+    assert!(matches!(pod.fill(When::Always), Ok(Filled::Seeded(_))));
+    assert_eq!((pod.read("page.html").as_deref(), pod.read("index.html")), (Some("another site"), None));
+}
+
+#[test]
+fn files_put_by_hand_into_a_folder_survive_a_start() {
+    let pod = Pod::with_seed();
+    fs::write(pod.volume().join("a/by-hand.txt"), "mine").expect("written");
+    let start = Depot::open(&pod.volume(), Duration::ZERO).expect("opened");
+    assert_eq!(start.recover().expect("a start").applied, None);
+    assert_eq!(pod.read("a/by-hand.txt").as_deref(), Some("mine"));
+}
+
+#[test]
+fn a_start_does_not_wait_for_ever_for_a_stopped_process() {
+    let pod = Pod::with_seed();
+    let state = pod.depot.state().expect("read").expect("there");
+    let _held = state.home.lock(Duration::ZERO).expect("free");
+    let start = Depot::open(&pod.volume(), Duration::from_millis(50)).expect("opened");
+    assert!(start.recover().expect("the old release is whole").is_nothing());
+    assert_eq!(start.tend().expect("nothing to do now"), Waiting::Long);
+}
+
+#[test]
+fn links_that_were_removed_come_back() {
+    let pod = Pod::with_seed();
+    fs::remove_file(pod.volume().join("index.html")).expect("removed");
+    pod.depot.tend().expect("tended");
+    assert_eq!(pod.read("index.html").as_deref(), Some("seed"));
+}
+
+#[test]
+fn a_layout_of_another_version_is_left_alone() {
+    let pod = Pod::with_seed();
+    fs::write(pod.volume().join(".longshore/format"), "longshore-volume 2 files").expect("written");
+    let before = pod.fingerprint();
+    assert!(matches!(Depot::open(&pod.volume(), Duration::ZERO), Err(Error::Volume(volume::Error::Format(_)))));
+    assert_eq!(pod.fingerprint(), before);
+}

@@ -13,11 +13,15 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, AtFlags, Mode, OFlags, RenameFlags, ResolveFlags},
+    fs::{self, AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps},
     io::Errno,
 };
 
 use super::{Error, Kind, Stat};
+use crate::digest::{Digest, Hasher};
+
+/// Bytes read at a time.
+const CHUNK: usize = 128 * 1024;
 
 /// A directory, held open. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -175,6 +179,36 @@ impl Directory {
         Ok(bytes)
     }
 
+    /// The digest of the plain file `name`, read in pieces.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn digest(&self, name: impl AsRef<Path>) -> Result<Digest, Error> {
+        let name = name.as_ref();
+        let mut file = self.file(name)?;
+        let (mut hasher, mut chunk) = (Hasher::new(), vec![0; CHUNK]);
+        loop {
+            match file.read(&mut chunk) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(filled) => hasher.update(&chunk[..filled]),
+                Err(source) => return Err(Error { call: "read", path: self.full(name), source }),
+            }
+        }
+    }
+
+    /// An existing lock file, open for writing where that is allowed: NFS locks no other (flock(2)).
+    ///
+    /// # Errors
+    /// When it is not there or cannot be opened.
+    pub fn existing_lock_file(&self, name: impl AsRef<Path>) -> Result<File, Error> {
+        let name = name.as_ref();
+        let open = || match self.beneath(name, OFlags::RDWR, 0) {
+            Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => self.beneath(name, OFlags::RDONLY, 0),
+            done => done,
+        };
+        open().map(File::from).map_err(self.failed("openat2", name))
+    }
+
     /// What `name` is; a link is not followed.
     ///
     /// # Errors
@@ -222,6 +256,16 @@ impl Directory {
         })
     }
 
+    /// Sets the times of `name` to now.
+    ///
+    /// # Errors
+    /// When that is not allowed.
+    pub fn touch(&self, name: impl AsRef<Path>) -> Result<(), Error> {
+        let now = Timespec { tv_sec: 0, tv_nsec: fs::UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        self.within("utimensat", name.as_ref(), |at, last| fs::utimensat(at, last, &times, AtFlags::SYMLINK_NOFOLLOW))
+    }
+
     /// Makes the symbolic link `name` to `target`; fails when anything is there.
     ///
     /// # Errors
@@ -254,18 +298,14 @@ impl Directory {
         to.within("rename", as_name.as_ref(), |at, last| fs::renameat(&*self.fd, name.as_ref(), at, last))
     }
 
-    /// Moves `name` into `to` as `as_name`; fails when anything is there.
+    /// Moves `name` into `to` as `as_name`; fails when anything is there, and where the file system cannot promise that.
     ///
     /// # Errors
     /// When it cannot be moved.
     pub fn rename_new(&self, name: impl AsRef<Path>, to: &Self, as_name: impl AsRef<Path>) -> Result<(), Error> {
         let name = name.as_ref();
         to.within("renameat2", as_name.as_ref(), |at, last| {
-            match fs::renameat_with(&*self.fd, name, at, last, RenameFlags::NOREPLACE) {
-                // NFS has no such flag; both callers name what they move by digest or at random.
-                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::renameat(&*self.fd, name, at, last),
-                done => done,
-            }
+            fs::renameat_with(&*self.fd, name, at, last, RenameFlags::NOREPLACE)
         })
     }
 

@@ -192,12 +192,14 @@ impl Staging {
         let mut swept = 0;
         for name in parent.list()? {
             let name = Path::new(&name);
-            let free = match parent.directory(name).and_then(|directory| directory.file(LOCK)) {
+            let free = match parent.directory(name).and_then(|directory| directory.existing_lock_file(LOCK)) {
                 Ok(lock) => fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(Some(lock)),
                 // Not locked yet, or what a killed sweeper left.
-                Err(_) => {
+                Err(error) if error.is_absent() => {
                     super::if_there(parent.stat(name))?.is_some_and(|stat| stat.ctime + NEWBORN < now).then_some(None)
                 }
+                // Somebody else's, perhaps at work.
+                Err(_) => None,
             };
             if free.is_some() {
                 parent.remove_all(name)?;

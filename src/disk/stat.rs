@@ -30,6 +30,8 @@ pub struct Stat {
     pub ctime: i64,
     /// Permission bits, with setuid, setgid and sticky.
     pub mode: u32,
+    /// The owner.
+    pub uid: u32,
     /// Names that the inode has.
     pub links: u64,
 }
@@ -49,6 +51,7 @@ impl From<fs::Stat> for Stat {
             mtime_nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or_default(),
             ctime: stat.st_ctime as i64,
             mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
             links: stat.st_nlink as u64,
         }
     }

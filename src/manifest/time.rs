@@ -33,10 +33,17 @@ impl Time {
         Self { mtime: Some(mtime), highest: before.map_or(mtime, |before| before.highest.max(mtime)) }
     }
 
+    /// Whether it is of a removed path that no later commit could repeat.
+    #[must_use]
+    pub fn is_stale(self, now: i64) -> bool {
+        self.mtime.is_none() && self.highest + REMEMBERED < now
+    }
+
     /// What is remembered of a path that is removed in the second `now`; nothing when no later commit could repeat it.
     #[must_use]
     pub fn of_removed(now: i64, before: Self) -> Option<Self> {
-        (before.highest + REMEMBERED >= now).then_some(Self { mtime: None, ..before })
+        let gone = Self { mtime: None, ..before };
+        (!gone.is_stale(now)).then_some(gone)
     }
 }
 

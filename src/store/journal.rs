@@ -80,6 +80,9 @@ impl Journal {
         let Some(line) = disk::if_there(self.directory.read(file_name(seq)))? else { return Ok(None) };
         let damaged = |why: String| Error::Damaged { what: format!("journal entry {seq}"), why };
         let entry: Entry = serde_json::from_slice(&line).map_err(|error| damaged(error.to_string()))?;
+        if entry.version > 1 {
+            return Err(Error::Newer { seq, version: entry.version });
+        }
         if entry.seq != seq || entry.version != 1 {
             return Err(damaged(format!("it says seq {} of format {}", entry.seq, entry.version)));
         }
@@ -120,9 +123,9 @@ impl Journal {
             return match self.read(seq) {
                 Ok(Some(there)) if there.entry.op == op => self.settle(there),
                 Ok(Some(_)) => Ok(Appended::Lost),
-                Ok(None) => Err(error.into()),
-                // Neither made nor not made, as far as we can see.
-                Err(_) => Err(Error::OutcomeUnknown { op, source: error }),
+                Ok(None) if is_refusal(&error) => Err(error.into()),
+                // Neither made nor not made, as far as we can see: a file server may yet do it.
+                _ => Err(Error::OutcomeUnknown { op, source: error }),
             };
         }
         self.settle(Arc::new(Committed { entry, digest: Digest::of(&line) }))
@@ -134,6 +137,13 @@ impl Journal {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(committed.clone());
         Ok(Appended::Won(committed))
     }
+}
+
+/// Whether the call was refused for a reason for which nothing can have been done.
+fn is_refusal(error: &disk::Error) -> bool {
+    let other = [Errno::MLINK, Errno::NOENT, Errno::NOTDIR, Errno::NOSYS, Errno::OPNOTSUPP, Errno::INVAL];
+    let is_other = other.iter().any(|errno| error.source.raw_os_error() == Some(errno.raw_os_error()));
+    error.is_full() || error.is_denied() || error.is_shortage() || is_other
 }
 
 fn has_no_links(error: &disk::Error) -> bool {

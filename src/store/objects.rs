@@ -7,9 +7,6 @@ use crate::{
     disk::{self, Directory, Kind},
 };
 
-/// Bytes of an object that is read whole to see whether it is what it was.
-const SMALL: u64 = 1 << 20;
-
 /// The objects' folder.
 #[derive(Debug)]
 pub(super) struct Objects(Fan);
@@ -27,10 +24,12 @@ impl Objects {
     }
 
     /// Whether it is there and is not what it was.
-    pub(super) fn is_damaged(&self, digest: &Digest, size: u64) -> Result<bool, disk::Error> {
+    pub(super) fn is_damaged(&self, digest: &Digest, size: u64, thoroughly: bool) -> Result<bool, disk::Error> {
         let Some(stat) = disk::if_there(self.0.directory.stat(path(digest)))? else { return Ok(false) };
-        let is_other = || Ok(Digest::of(self.0.directory.read(path(digest))?) != *digest);
-        if stat.size == size && size <= SMALL { is_other() } else { Ok(stat.size != size) }
+        if stat.size != size || !thoroughly {
+            return Ok(stat.size != size);
+        }
+        Ok(self.0.directory.digest(path(digest))? != *digest)
     }
 
     pub(super) fn find(&self, digest: &Digest) -> Result<(Directory, String), disk::Error> {

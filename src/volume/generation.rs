@@ -47,7 +47,7 @@ impl Home {
             unsynced.iter().try_for_each(|one| one.sync(&root))?;
         }
         let name = random::name();
-        staging.directory().rename_new(staged, &self.trees, &name)?;
+        staging.directory().rename(staged, &self.trees, &name)?;
         self.trees.sync()?;
         Ok(name)
     }

@@ -5,18 +5,24 @@
 //! write: the next process may have another uid, as on OpenShift.
 
 use super::{Error, Volume};
-use crate::disk::{self, Directory};
+use crate::disk::{self, Directory, Staging};
 
 /// The directory of Longshore's own state.
 pub(super) const HOME: &str = ".longshore";
 /// The link whose rename publishes.
 pub(super) const DATA: &str = "..data";
+/// The next [`DATA`], just before its rename.
+pub(super) const NEXT_DATA: &str = "..data_tmp";
 /// Generations, below [`HOME`].
 pub(super) const TREES: &str = "trees";
+/// Tells a version of Longshore that does not know this layout to keep its hands off.
+const FORMAT: &str = "format";
+const THIS_FORMAT: &str = "longshore-volume 1 docroot\n";
 const STAGING: &str = "staging";
 const UPLOADS: &str = "uploads";
 
 const SETGID: u32 = 0o2000;
+const STICKY: u32 = 0o1000;
 
 /// Longshore's own directory on a volume.
 #[derive(Clone, Debug)]
@@ -47,7 +53,11 @@ impl Volume {
         let Some(directory) = disk::if_there(self.root.directory(HOME))? else { return Ok(None) };
         let trees = disk::if_there(directory.directory(TREES))?;
         let staging = disk::if_there(directory.directory(STAGING))?;
-        let (Some(trees), Some(staging)) = (trees, staging) else { return Ok(None) };
+        let format = disk::if_there(directory.read(FORMAT))?;
+        let (Some(trees), Some(staging), Some(format)) = (trees, staging, format) else { return Ok(None) };
+        if format != THIS_FORMAT.as_bytes() {
+            return Err(Error::Format(String::from_utf8_lossy(&format).trim().into()));
+        }
         let group = self.group_bits()?;
         Ok(Some(Home { directory, trees, staging, mode: 0o700 | group, open_mode: 0o755 | group }))
     }
@@ -58,6 +68,14 @@ impl Volume {
     /// When the disk refuses.
     pub fn make_home(&self, folders: &[&str]) -> Result<Home, Error> {
         let group = self.group_bits()?;
+        let root = self.root.own_stat()?;
+        if root.mode & STICKY != 0 && root.mode & 0o002 != 0 && root.uid != rustix::process::geteuid().as_raw() {
+            tracing::warn!(
+                volume = %self.root.path().display(),
+                "the volume's root is sticky and another user's: where fs.protected_symlinks is 1, others cannot follow \
+                 our links; `chmod -t` on it cures that"
+            );
+        }
         let directory = self.root.make_directory(HOME, 0o711 | group)?;
         let trees = directory.make_directory(TREES, 0o711 | group)?;
         let mode = 0o700 | group;
@@ -66,6 +84,12 @@ impl Volume {
         }
         directory.make_directory(UPLOADS, mode)?;
         let staging = directory.make_directory(STAGING, mode)?;
+        if disk::if_there(directory.stat(FORMAT))?.is_none() {
+            let new = Staging::create(&staging, mode)?;
+            let written = new.bytes(THIS_FORMAT.as_bytes())?;
+            new.sync([&*written].into_iter())?;
+            new.directory().rename(written, &directory, FORMAT)?;
+        }
         directory.sync()?;
         self.root.sync()?;
         Ok(Home { directory, trees, staging, mode, open_mode: 0o755 | group })

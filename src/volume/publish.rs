@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::{
     Error, FindObject, Home, Volume,
-    layout::{DATA, through_data, tree_of},
+    layout::{DATA, NEXT_DATA, through_data, tree_of},
 };
 use crate::{
     disk::{self, Kind, Staging, Wanted, place},
@@ -23,8 +23,6 @@ pub enum Prepared {
     Flip {
         /// The generation.
         generation: String,
-        /// The new `..data`, in the staging directory.
-        staged: String,
         /// The names at its root, sorted.
         top: Vec<Box<str>>,
     },
@@ -99,11 +97,12 @@ impl Volume {
         self.check_free(top.iter().map(|name| &**name))?;
         let live = self.live()?;
         let generation = home.build(staging, nodes, release, live.as_deref(), objects)?;
-        let staged = staging.fresh_name();
-        staging.directory().symlink(tree_of(&generation), &staged)?;
+        // In the root itself, as kubelet does: that shows that the root can be written, before there is no way back.
+        disk::if_there(self.root().unlink(NEXT_DATA))?;
+        self.root().symlink(tree_of(&generation), NEXT_DATA)?;
         self.link_all(&top, &self.our_links()?)?;
         self.root().sync()?;
-        Ok(Prepared::Flip { generation, staged, top })
+        Ok(Prepared::Flip { generation, top })
     }
 
     fn check_free<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
@@ -127,9 +126,13 @@ impl Volume {
     pub fn publish(&self, home: &Home, staging: &Staging, prepared: &Prepared) -> Result<(), Error> {
         home.forget_shown()?;
         match prepared {
-            Prepared::Flip { staged, top, .. } => {
-                staging.directory().rename(staged, self.root(), DATA)?;
+            Prepared::Flip { top, .. } => {
+                let old = self.live()?;
+                self.root().rename(NEXT_DATA, self.root(), DATA)?;
                 self.root().sync()?;
+                if let Some(old) = old {
+                    home.retire(&old);
+                }
                 self.unlink_others(top, &self.our_links()?)
             }
             Prepared::Replace { path, staged, generation } => {
@@ -162,7 +165,10 @@ impl Volume {
             }
         }
         match prepared {
-            Prepared::Flip { generation, .. } => Ok(home.trees.remove_all(generation)?),
+            Prepared::Flip { generation, .. } => {
+                disk::if_there(self.root().unlink(NEXT_DATA))?;
+                Ok(home.trees.remove_all(generation)?)
+            }
             Prepared::Replace { .. } | Prepared::Remove { .. } => Ok(()),
         }
     }

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, path::Path};
 
 use super::{
     Error, Volume,
-    layout::{DATA, HOME, through_data},
+    layout::{DATA, HOME, NEXT_DATA, through_data},
 };
 use crate::disk::Kind;
 
@@ -40,6 +40,7 @@ impl Volume {
         Ok(match text {
             HOME => self.root().stat(HOME)?.kind == Kind::Directory,
             DATA => self.live()?.is_some(),
+            NEXT_DATA => self.root().stat(NEXT_DATA)?.kind == Kind::Link,
             _ => self.is_our_link(text)?,
         })
     }

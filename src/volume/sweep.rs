@@ -33,6 +33,15 @@ pub enum Waiting {
     Long,
 }
 
+impl Home {
+    /// Marks a generation that was live until now: its status change tells a process that starts later since when.
+    pub(super) fn retire(&self, generation: &str) {
+        if let Err(error) = self.trees.touch(generation) {
+            tracing::debug!(%error, "a replaced generation goes by its age");
+        }
+    }
+}
+
 impl Volume {
     /// Removes generations whose grace is over; tells whether all that wait will have had theirs soon. The caller holds
     /// the lock.
@@ -62,8 +71,7 @@ impl Volume {
         })
     }
 
-    /// Removes, for a process that will not be here when the grace is over, what was made longer than an hour ago and
-    /// is not live.
+    /// Removes, for a process that will not be here when the grace is over, what was replaced longer than an hour ago.
     ///
     /// # Errors
     /// When the disk refuses.
