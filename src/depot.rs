@@ -48,7 +48,8 @@ use parking_lot::MutexGuard;
 pub use crate::volume::Waiting;
 
 use crate::{
-    entry::Committed,
+    disk::Staging,
+    entry::{Committed, Entry},
     store::Store,
     volume::{self, Home, Lock, Retired, Survey, Volume},
 };
@@ -158,6 +159,8 @@ impl Depot {
             return Ok(state);
         }
         let home = self.volume.make_home(&Store::FOLDERS)?;
+        // Of somebody who died while making it, before there was anything to recover.
+        Staging::sweep(&home.staging, Entry::now().timestamp())?;
         self.adopt_state(home)?.ok_or(Error::Adrift)
     }
 }

@@ -10,10 +10,10 @@
 //!       depot              the one room that holds a store and a volume: commit and apply
 //!    ↙    ↓    ↘
 //! store volume source
-//!    ↘    ↓    ↙
-//!       disk               the one room that touches a disk
+//!    ↘    ↓
+//!       disk               the one room that touches a volume's disk
 //!         ↓
-//! digest path manifest entry     pure values
+//! digest path manifest entry random     values
 //! ```
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests look at the disk from outside"))]
