@@ -137,16 +137,17 @@ impl Store {
         nodes: &[(Digest, Vec<u8>)],
         admitted: &mut Admitted,
     ) -> Result<(), Error> {
+        // By room: a file may have the very bytes of a node.
         let mut seen = BTreeSet::new();
         let mut moves = Vec::new();
         for (staged, mtime) in files {
-            if seen.insert(staged.digest) && !self.objects.holds(&staged.digest, staged.size)? {
+            if seen.insert((Room::Objects, staged.digest)) && !self.objects.holds(&staged.digest, staged.size)? {
                 staging.dress(staged, *mtime)?;
                 moves.push((Room::Objects, staged.digest, staged.name.clone()));
             }
         }
         for (digest, bytes) in nodes {
-            if seen.insert(*digest) && !self.nodes.holds(digest)? {
+            if seen.insert((Room::Manifests, *digest)) && !self.nodes.holds(digest)? {
                 moves.push((Room::Manifests, *digest, staging.bytes(bytes)?));
             }
         }
@@ -189,7 +190,7 @@ impl Store {
 #[derive(Debug, Default)]
 pub struct Admitted(Vec<(Room, Digest)>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Room {
     Objects,
     Manifests,

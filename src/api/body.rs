@@ -19,9 +19,6 @@ pub(super) fn check_wishes(headers: &HeaderMap) -> Result<(), Problem> {
         let why = "a part of a file cannot be put (RFC 9110, section 14.5): send it whole";
         return Err(Problem::bad_request(why));
     }
-    if headers.contains_key(header::CONTENT_LENGTH) && headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err(Problem::bad_request("both Content-Length and Transfer-Encoding (RFC 9112, section 6.1)"));
-    }
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(Problem::content_encoding());
     }
@@ -30,6 +27,13 @@ pub(super) fn check_wishes(headers: &HeaderMap) -> Result<(), Problem> {
         Some(name) => Err(Problem::not_built(name)),
         None => Ok(()),
     }
+}
+
+/// Refuses a body that does not say where it ends: HTTP takes it for an empty one (RFC 9112, section 6.3), and a page would
+/// be gone though its client believes that it was taken.
+pub(super) fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
+    let says = headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING);
+    if says { Ok(()) } else { Err(Problem::length_required()) }
 }
 
 /// Refuses what cannot fit, before the first byte is asked for.

@@ -67,6 +67,11 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "foreign-origin", "The request comes from elsewhere", detail)
     }
 
+    pub(super) fn length_required() -> Self {
+        let detail = "send Content-Length (0 for an empty file) or Transfer-Encoding: chunked";
+        Self::new(StatusCode::LENGTH_REQUIRED, "length-required", "The body does not say where it ends", detail)
+    }
+
     pub(super) fn content_encoding() -> Self {
         let detail = "a Content-Encoding is not undone here: send the file itself";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding", "The content is encoded", detail)

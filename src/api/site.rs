@@ -15,7 +15,7 @@ use super::{
     App, Problem,
     address::Address,
     answer::{Written, etag, http_date, repr_digest},
-    body::{blocking, check_room, check_wishes, with_body},
+    body::{blocking, check_length, check_room, check_wishes, with_body},
     caller::{Caller, Reader},
 };
 use crate::{
@@ -85,6 +85,7 @@ pub(super) async fn put(
     body: Body,
 ) -> Result<Response, Problem> {
     check_wishes(&headers)?;
+    check_length(&headers)?;
     check_room(&app, &headers)?;
     match Address::parse(uri.path())? {
         Address::Folder(folder) => archive(&app, by, folder, true, body).await,
@@ -114,6 +115,7 @@ pub(super) async fn patch(
     body: Body,
 ) -> Result<Response, Problem> {
     check_wishes(&headers)?;
+    check_length(&headers)?;
     check_room(&app, &headers)?;
     match Address::parse(uri.path())? {
         Address::Folder(folder) => archive(&app, by, folder, false, body).await,
@@ -143,7 +145,13 @@ async fn archive(
 }
 
 /// `DELETE /site/{path}`: a file; with a trailing slash, a folder.
-pub(super) async fn delete(Caller(by): Caller, State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn delete(
+    Caller(by): Caller,
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    check_wishes(&headers)?;
     let change = match Address::parse(uri.path())? {
         Address::File(path) => Change::Remove(path),
         Address::Folder(Some(path)) => Change::RemoveFolder(path),

@@ -179,16 +179,18 @@ impl Depot {
             (&plan.changes[..], current, self.volume.live()?)
         {
             let folder = path.parent();
+            // What somebody did by hand in the live generation may not make the rename fail when it is too late.
+            let fits = self.volume.can_rename(&state.home, &generation, path)?;
             let stays = |root| Ok::<_, Error>(Tree::<File>::new(nodes, root).folder(folder.as_ref())?.is_some());
             match is {
-                Some((file, mtime)) if stays(current)? => {
+                Some((file, mtime)) if fits && stays(current)? => {
                     let (objects, name) = object(&file.digest)?;
                     let File { digest, size, executable } = *file;
                     let wanted = Wanted { digest, size, mtime: *mtime, executable };
                     let object = (&objects, &*name);
                     return Ok(self.volume.prepare_file(staging, generation, path.clone(), object, &wanted)?);
                 }
-                None if stays(plan.release.manifest)? => {
+                None if fits && stays(plan.release.manifest)? => {
                     return Ok(Prepared::Remove { path: path.clone(), generation });
                 }
                 _ => {}

@@ -430,3 +430,38 @@ fn a_layout_of_another_version_is_left_alone() {
     assert!(matches!(Depot::open(&pod.volume(), Duration::ZERO), Err(Error::Volume(volume::Error::Format(_)))));
     assert_eq!(pod.fingerprint(), before);
 }
+
+#[test]
+fn a_file_with_the_bytes_of_a_node_is_kept_beside_it() {
+    let pod = Pod::with_seed();
+    let mut highest = 0;
+    // Ahead of the clock, so that the next time is known.
+    for number in 0..20 {
+        pod.put("index.html", &number.to_string()).expect("put");
+        highest = fs::metadata(pod.volume().join("index.html")).expect("there").mtime();
+    }
+    pod.change(Change::RemoveFolder(path("a"))).expect("removed");
+    let state = pod.depot.state().expect("read").expect("there");
+    let head = pod.depot.head().expect("read").expect("there");
+    let times = state.store.nodes().node(&head.entry.times).expect("there");
+    let times = String::from_utf8(times.to_vec()).expect("text");
+    let line = |mtime: i64| format!("at {mtime} {mtime} index.html");
+    assert!(times.contains(&line(highest)), "{times}");
+    pod.put("index.html", &times.replace(&line(highest), &line(highest + 1))).expect("put");
+    pod.put("index.html", "goes on").expect("the times can be read");
+    assert_eq!(pod.read("index.html").as_deref(), Some("goes on"));
+}
+
+#[test]
+fn what_was_removed_by_hand_is_no_unknown_outcome() {
+    let pod = Pod::with_seed();
+    fs::remove_dir_all(pod.volume().join(pod.live()).join("a")).expect("removed");
+    pod.put("a/new.txt", "n").expect("a new generation");
+    assert_eq!((pod.read("a/new.txt").as_deref(), pod.read("a/d.js").as_deref()), (Some("n"), Some("d")));
+    let file = pod.volume().join(pod.live()).join("index.html");
+    fs::remove_file(&file).expect("removed");
+    fs::create_dir(&file).expect("made");
+    pod.put("index.html", "x").expect("a new generation");
+    assert_eq!(pod.read("index.html").as_deref(), Some("x"));
+    assert!(!pod.depot.is_adrift());
+}

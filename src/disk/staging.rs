@@ -10,7 +10,10 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use rustix::fs::{self, FlockOperation};
+use rustix::{
+    fs::{self, FlockOperation},
+    io::Errno,
+};
 
 use super::{Directory, Error, FileSystem, place::dress};
 use crate::{
@@ -70,9 +73,12 @@ impl Staging {
             let name = random::uuid().simple().to_string();
             let directory = parent.make_directory(&name, mode)?;
             let lock = directory.create(LOCK, mode & 0o660)?;
-            let locked = fs::flock(&lock, FlockOperation::NonBlockingLockExclusive);
+            let locked = match fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => false,
+                locked => locked.map(|()| true).map_err(directory.failed("flock", Path::new(LOCK)))?,
+            };
             // A sweeper may have locked and removed it in between: then there is nothing here to work with.
-            if locked.is_ok() && directory.stat(LOCK).is_ok() {
+            if locked && directory.stat(LOCK).is_ok() {
                 let file_system = directory.file_system()?;
                 let (parent, count) = (parent.clone(), AtomicUsize::new(0));
                 return Ok(Self { directory, parent, name, _lock: lock, file_system, count, mode });

@@ -81,6 +81,16 @@ impl Volume {
         Ok(Prepared::Replace { path, staged, generation })
     }
 
+    /// Whether `path` in this generation is a plain file or free, in a folder that is there.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn can_rename(&self, home: &Home, generation: &str, path: &SitePath) -> Result<bool, Error> {
+        let Some(tree) = disk::if_directory(home.trees.directory(generation))? else { return Ok(false) };
+        let Some(folder) = disk::if_directory(folder_of(&tree, path))? else { return Ok(false) };
+        Ok(disk::if_there(folder.stat(path.name()))?.is_none_or(|stat| stat.kind == Kind::File))
+    }
+
     /// Builds a generation for `release`, reusing what the live one has.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     archive::{gzip, tar, zstandard},
-    http::call,
+    http::{call, raw},
     listing::contents,
     pod::{Pod, TOKEN},
     served::{Served, to},
@@ -252,4 +252,28 @@ fn an_archive_that_is_put_as_a_file_is_kept_and_the_answer_says_how_it_is_unpack
     assert!(answer.json()["hint"].as_str().is_some_and(|hint| hint.contains("/site/")), "{answer}");
     assert_eq!(served.get("/site/site.tar.gz").expect(200).body, archive);
     assert!(served.put("/site/index.html", "page").expect(201).json().get("hint").is_none());
+}
+
+#[test]
+fn what_a_write_asks_for_and_does_not_get_is_refused_not_ignored() {
+    let pod = Pod::new();
+    let served = pod.serve();
+    served.put("/site/index.html", "page").expect(201);
+    let token = format!("Bearer {TOKEN}");
+    for (name, value, status) in [
+        ("if-match", "\"x\"", 501),
+        ("if-none-match", "*", 501),
+        ("dry-run", "?1", 501),
+        ("content-encoding", "gzip", 415),
+    ] {
+        for method in ["PUT", "DELETE"] {
+            let headers = [("authorization", token.as_str()), (name, value)];
+            let answer = call(method, &served.url("/site/index.html"), &headers, "other");
+            assert_eq!(answer.status, status, "{method} with {name}: {answer}");
+        }
+    }
+    // A client that would end its body by closing the connection: HTTP takes that for an empty body.
+    let endless = format!("PUT /site/index.html HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\nhello");
+    raw(served.listen, endless.as_bytes()).expect("an answer").expect(411);
+    assert_eq!(served.get("/site/index.html").expect(200).text(), "page");
 }
