@@ -50,7 +50,7 @@ pub use crate::volume::Waiting;
 use crate::{
     disk::Staging,
     entry::{Committed, Entry},
-    store::Store,
+    store::{self, Store},
     volume::{self, Home, Lock, Retired, Survey, Volume},
 };
 
@@ -152,6 +152,11 @@ impl Depot {
             Some(state) => state.store.journal().head()?.is_some(),
             None => false,
         };
+        if !begun && self.volume.live()?.is_some() {
+            // A volume that has had a release is never filled again as if it were new.
+            let why = "it has no entry, but the volume shows a release".into();
+            return Err(store::Error::Damaged { what: "the journal".into(), why }.into());
+        }
         if !begun && let Survey::Foreign(names) = self.volume.survey()? {
             return Err(Error::Foreign(names));
         }

@@ -4,7 +4,7 @@ use std::{io::Read, sync::Arc};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, header},
+    http::{HeaderMap, Version, header},
 };
 use futures_util::TryStreamExt as _;
 use tokio_util::io::{StreamReader, SyncIoBridge};
@@ -29,10 +29,12 @@ pub(super) fn check_wishes(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Refuses a body that does not say where it ends: HTTP takes it for an empty one (RFC 9112, section 6.3), and a page would
-/// be gone though its client believes that it was taken.
-pub(super) fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
-    let says = headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING);
+/// Refuses a body of HTTP/1.0 that does not say where it ends: such a client may mean to end it by closing, but it counts as
+/// empty (RFC 9112, section 6.3), and a page would be gone though its client believes that it was taken.
+pub(super) fn check_length(version: Version, headers: &HeaderMap) -> Result<(), Problem> {
+    let says = version >= Version::HTTP_11
+        || headers.contains_key(header::CONTENT_LENGTH)
+        || headers.contains_key(header::TRANSFER_ENCODING);
     if says { Ok(()) } else { Err(Problem::length_required()) }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header},
     response::{IntoResponse as _, Response},
 };
 use tokio::io::AsyncReadExt as _;
@@ -81,11 +81,12 @@ pub(super) async fn put(
     Caller(by): Caller,
     State(app): State<Arc<App>>,
     uri: Uri,
+    version: Version,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     check_wishes(&headers)?;
-    check_length(&headers)?;
+    check_length(version, &headers)?;
     check_room(&app, &headers)?;
     match Address::parse(uri.path())? {
         Address::Folder(folder) => archive(&app, by, folder, true, body).await,
@@ -111,11 +112,12 @@ pub(super) async fn patch(
     Caller(by): Caller,
     State(app): State<Arc<App>>,
     uri: Uri,
+    version: Version,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     check_wishes(&headers)?;
-    check_length(&headers)?;
+    check_length(version, &headers)?;
     check_room(&app, &headers)?;
     match Address::parse(uri.path())? {
         Address::Folder(folder) => archive(&app, by, folder, false, body).await,

@@ -465,3 +465,14 @@ fn what_was_removed_by_hand_is_no_unknown_outcome() {
     assert_eq!(pod.read("index.html").as_deref(), Some("x"));
     assert!(!pod.depot.is_adrift());
 }
+
+#[test]
+fn a_volume_that_lost_its_journal_is_not_filled_as_if_it_were_new() {
+    let pod = Pod::with_seed();
+    fs::remove_dir_all(pod.volume().join(".longshore/journal")).expect("removed");
+    let depot = Depot::open(&pod.volume(), Duration::ZERO).expect("opened");
+    let from: Location = pod.scratch.path().join("source").to_str().expect("text").parse().expect("a location");
+    let filled = depot.fill(&[from], When::Always, Occasion::Fill, pod.runtime.handle(), &Progress::default());
+    assert!(filled.is_err_and(|error| error.is_damaged()));
+    assert_eq!(pod.read("index.html").as_deref(), Some("seed"));
+}

@@ -273,7 +273,7 @@ fn what_a_write_asks_for_and_does_not_get_is_refused_not_ignored() {
         }
     }
     // A client that would end its body by closing the connection: HTTP takes that for an empty body.
-    let endless = format!("PUT /site/index.html HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\nhello");
+    let endless = format!("PUT /site/index.html HTTP/1.0\r\nHost: a\r\nAuthorization: {token}\r\n\r\nhello");
     raw(served.listen, endless.as_bytes()).expect("an answer").expect(411);
     assert_eq!(served.get("/site/index.html").expect(200).text(), "page");
 }
