@@ -54,10 +54,10 @@ impl Volume {
         let trees = disk::if_there(directory.directory(TREES))?;
         let staging = disk::if_there(directory.directory(STAGING))?;
         let format = disk::if_there(directory.read(FORMAT))?;
-        let (Some(trees), Some(staging), Some(format)) = (trees, staging, format) else { return Ok(None) };
-        if format != THIS_FORMAT.as_bytes() {
+        if let Some(format) = format.filter(|format| format != THIS_FORMAT.as_bytes()) {
             return Err(Error::Format(String::from_utf8_lossy(&format).trim().into()));
         }
+        let (Some(trees), Some(staging)) = (trees, staging) else { return Ok(None) };
         let group = self.group_bits()?;
         Ok(Some(Home { directory, trees, staging, mode: 0o700 | group, open_mode: 0o755 | group }))
     }
@@ -77,7 +77,6 @@ impl Volume {
             );
         }
         let directory = self.root.make_directory(HOME, 0o711 | group)?;
-        let trees = directory.make_directory(TREES, 0o711 | group)?;
         let mode = 0o700 | group;
         for folder in folders {
             directory.make_directory(folder, mode)?;
@@ -90,6 +89,8 @@ impl Volume {
             new.sync([&*written].into_iter())?;
             new.directory().rename(written, &directory, FORMAT)?;
         }
+        // Last, so that what is complete has its format.
+        let trees = directory.make_directory(TREES, 0o711 | group)?;
         directory.sync()?;
         self.root.sync()?;
         Ok(Home { directory, trees, staging, mode, open_mode: 0o755 | group })
