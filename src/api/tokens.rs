@@ -72,12 +72,6 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whoever reaches a server that asks for no token.
-    #[must_use]
-    pub fn anybody() -> Self {
-        Self { name: "anybody".into() }
-    }
-
     /// The name that the token's line gives, or `token:` and the first 8 digits of the token's SHA-256: it stays the
     /// same for a token wherever its line stands, and says nothing of use about it.
     #[must_use]

@@ -53,7 +53,7 @@ Examples:
   Try it out on this computer, without tokens:
     longshore serve --volume ./html --no-auth --listen 127.0.0.1:8080 --probes 127.0.0.1:9090
 
-The token file has one token a line, at least 16 characters each; a name for the journal may follow:
+The token file has one token a line (a warning below 16 characters); a name for the journal may follow:
     6f1c0d5b9e7a42d3a8c4 name=ci";
 
 /// Fills an empty Kubernetes volume with content, then takes uploads to it over HTTP.

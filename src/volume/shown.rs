@@ -14,7 +14,6 @@ use crate::{
     digest::Digest,
     disk::{self, Staging},
     entry::{Committed, SiteId},
-    manifest::Release,
 };
 
 const FILE: &str = "shown.json";
@@ -55,12 +54,6 @@ impl Shown {
     #[must_use]
     pub fn is(&self, head: &Committed) -> bool {
         self.entry == head.digest
-    }
-
-    /// Manifest and times.
-    #[must_use]
-    pub fn release(&self) -> Release {
-        Release { manifest: self.release, times: self.times }
     }
 }
 
