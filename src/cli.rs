@@ -1,10 +1,13 @@
 //! The commands: from settings to an exit code.
 
+mod doctor;
 pub mod exit;
 mod failure;
 mod fill;
 mod progress;
+mod reconcile;
 mod serve;
+mod verify;
 
 use std::{env, process::ExitCode};
 
@@ -33,6 +36,9 @@ pub fn run() -> ExitCode {
         match settings.command {
             Command::Fill(fill) => fill::run(&fill),
             Command::Serve(serve) => serve::run(serve),
+            Command::Verify(verify) => verify::run(&verify),
+            Command::Doctor(doctor) => doctor::run(&doctor),
+            Command::Reconcile(reconcile) => reconcile::run(&reconcile),
         }
     });
     match done {

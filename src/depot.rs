@@ -17,6 +17,7 @@ mod error;
 mod fill;
 mod history;
 mod ingest;
+mod keep;
 mod live;
 mod plan;
 mod preview;
@@ -31,6 +32,7 @@ pub use error::Error;
 pub use fill::Filled;
 pub use history::{NotATarget, Target};
 pub use ingest::Ingest;
+pub use keep::Keep;
 pub use live::Found;
 pub use seed::{Occasion, When};
 
@@ -45,7 +47,7 @@ use std::{
 
 use parking_lot::MutexGuard;
 
-pub use crate::volume::Waiting;
+pub use crate::volume::{Layout, Waiting};
 
 use crate::{
     disk::Staging,
@@ -53,6 +55,17 @@ use crate::{
     store::{self, Store},
     volume::{self, Home, Lock, Retired, Survey, Volume},
 };
+
+/// How a depot works.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How long a write waits for another process to free the volume.
+    pub patience: Duration,
+    /// How the volume is to show a release; none: as it has it.
+    pub layout: Option<Layout>,
+    /// What stays of the past.
+    pub keep: Keep,
+}
 
 /// A store, a volume, and what this process knows of both.
 #[derive(Debug)]
@@ -65,6 +78,7 @@ pub struct Depot {
     turn: parking_lot::Mutex<()>,
     /// How long a write waits for another process to free the volume.
     patience: Duration,
+    keep: Keep,
     /// Set when an entry may have become durable without being shown: from there only a new start knows.
     adrift: AtomicBool,
 }
@@ -77,18 +91,19 @@ struct State {
 }
 
 impl Depot {
-    /// The depot on the volume mounted at `path`, whose writes wait `patience` at most for other processes. Writes
-    /// nothing yet.
+    /// The depot on the volume mounted at `path`. Writes nothing yet.
     ///
     /// # Errors
-    /// When there is no such directory, or it cannot be read.
-    pub fn open(path: &Path, patience: Duration) -> Result<Self, Error> {
+    /// When there is no such directory, it cannot be read, or it has another layout.
+    pub fn open(path: &Path, options: Options) -> Result<Self, Error> {
+        let Options { patience, layout, keep } = options;
         let depot = Self {
-            volume: Volume::open(path)?,
+            volume: Volume::open(path, layout)?,
             state: RwLock::new(None),
             retired: Mutex::new(Retired::default()),
             turn: parking_lot::Mutex::new(()),
             patience,
+            keep,
             adrift: AtomicBool::new(false),
         };
         depot.state()?;

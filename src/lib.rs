@@ -5,8 +5,8 @@
 //! ```text
 //! main → cli → settings
 //!         ↓
-//!    api     follow        (telemetry, shutdown: for cli, api, follow)
-//!       ↘   ↙
+//!    api  follow  upkeep   (telemetry, shutdown: for cli and these three)
+//!       ↘   ↓   ↙
 //!       depot              the one room that holds a store and a volume: commit and apply
 //!    ↙    ↓    ↘
 //! store volume source
@@ -33,4 +33,5 @@ pub mod shutdown;
 pub mod source;
 pub mod store;
 pub mod telemetry;
+pub mod upkeep;
 pub mod volume;

@@ -19,7 +19,7 @@ mod rules;
 mod tests;
 mod values;
 
-use crate::depot::When;
+use crate::depot::{Keep, Layout, When};
 
 /// Everything one run of the program needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +55,12 @@ pub enum Command {
     Fill(Fill),
     /// Stay, take uploads, and perhaps follow a source.
     Serve(Serve),
+    /// Read everything again.
+    Verify(Verify),
+    /// Explain what is wrong.
+    Doctor(Doctor),
+    /// Decide between a volume and a journal.
+    Reconcile(Reconcile),
 }
 
 /// Settings of `longshore fill`.
@@ -66,6 +72,46 @@ pub struct Fill {
     pub from: Vec<String>,
     /// When content that is there may be replaced.
     pub when: When,
+    /// How the volume shows a release; none: as it has it.
+    pub layout: Option<Layout>,
+    /// What stays of the past.
+    pub keep: Keep,
+}
+
+/// Settings of `longshore verify`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// The volume's root directory.
+    pub volume: PathBuf,
+    /// Whether to mend what can be mended.
+    pub repair: bool,
+    /// Where lost bytes may be found.
+    pub from: Vec<String>,
+}
+
+/// Settings of `longshore doctor`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doctor {
+    /// The volume's root directory.
+    pub volume: PathBuf,
+}
+
+/// Settings of `longshore reconcile`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconcile {
+    /// The volume's root directory.
+    pub volume: PathBuf,
+    /// What is right.
+    pub keep: Side,
+}
+
+/// Of two that do not know each other, the one that is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The journal.
+    Store,
+    /// What the volume shows.
+    Volume,
 }
 
 /// Settings of `longshore serve`.
@@ -91,6 +137,12 @@ pub struct Serve {
     pub grace: Duration,
     /// Where to write the addresses once they are bound.
     pub addresses_file: Option<PathBuf>,
+    /// Whether what somebody changes by hand is committed.
+    pub adopt_changes: bool,
+    /// How the volume shows a release; none: as it has it.
+    pub layout: Option<Layout>,
+    /// What stays of the past.
+    pub keep: Keep,
 }
 
 /// Who may write.
@@ -180,6 +232,9 @@ pub fn read(
                 |settings| match settings.command {
                     Command::Fill(_) => flags::HELP_FILL,
                     Command::Serve(_) => flags::HELP_SERVE,
+                    Command::Verify(_) => flags::HELP_VERIFY,
+                    Command::Doctor(_) => flags::HELP_DOCTOR,
+                    Command::Reconcile(_) => flags::HELP_RECONCILE,
                 },
             );
             Err(Refusal::Mistakes(Mistakes { list, help }))

@@ -11,6 +11,7 @@
 
 mod compare;
 mod generation;
+mod home;
 mod layout;
 mod lock;
 mod publish;
@@ -18,7 +19,8 @@ mod shown;
 mod survey;
 mod sweep;
 
-pub use layout::Home;
+pub use home::Home;
+pub use layout::Layout;
 pub use lock::Lock;
 pub use publish::Prepared;
 pub use shown::Shown;
@@ -37,6 +39,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Volume {
     root: Directory,
+    layout: Layout,
 }
 
 /// Where a volume finds the bytes of an object: a folder and a name in it.
@@ -60,6 +63,14 @@ pub enum Error {
     /// The state on the volume is of another version or layout.
     #[error("the volume's state has the format {0:?}, which this version of Longshore does not know")]
     Format(String),
+    /// The volume was begun with another layout than the one that is asked for.
+    #[error("the volume has the layout `{has}`, not `{wanted}`")]
+    Layout {
+        /// What it was begun with.
+        has: Layout,
+        /// What is asked for.
+        wanted: Layout,
+    },
     /// Somebody wrote over a file in place, through every name that its bytes had here.
     #[error("the content of {path:?} was changed from outside, and no other copy of it is left")]
     Damaged {
@@ -77,12 +88,23 @@ pub enum Error {
 }
 
 impl Volume {
-    /// The volume mounted at `path`. Writes nothing.
+    /// The volume mounted at `path`, in the layout that it was begun with; a new one, in the `wanted` layout. Writes
+    /// nothing.
     ///
     /// # Errors
-    /// When there is no such directory.
-    pub fn open(path: &Path) -> Result<Self, disk::Error> {
-        Ok(Self { root: Directory::open(path)? })
+    /// When there is no such directory; [`Error::Layout`] when it was begun with another layout than the one `wanted`.
+    pub fn open(path: &Path, wanted: Option<Layout>) -> Result<Self, Error> {
+        let root = Directory::open(path)?;
+        match (Layout::of(&root)?, wanted) {
+            (Some(has), Some(wanted)) if has != wanted => Err(Error::Layout { has, wanted }),
+            (has, wanted) => Ok(Self { root, layout: has.or(wanted).unwrap_or_default() }),
+        }
+    }
+
+    /// How it shows a release.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// The volume's root.

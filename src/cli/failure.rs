@@ -44,6 +44,10 @@ fn verdict(error: &depot::Error) -> (Exit, Option<&'static str>) {
             Exit::Integrity,
             Some("what is below .longshore was changed from outside: restore a snapshot, or upload the content again"),
         ),
+        E::Volume(volume::Error::Layout { .. }) => (
+            Exit::Conflict,
+            Some("leave --layout and --link out, or give Longshore another volume: a layout is for good"),
+        ),
         E::Store(store::Error::Newer { .. }) | E::Volume(volume::Error::Format(_)) => {
             (Exit::Conflict, Some("use the version of Longshore that wrote it, or a newer one"))
         }

@@ -15,15 +15,14 @@ use crate::{
         probes::{self, Health},
         tokens::Tokens,
     },
-    depot::Depot,
+    depot::{Depot, Options},
     follow::Follow,
     settings::{Access, Serve},
     shutdown::Shutdown,
     telemetry::Metrics,
+    upkeep::Upkeep,
 };
 
-/// Time between two looks after the volume: what was replaced is removed, what another process left is finished.
-const TEND: Duration = Duration::from_secs(2);
 /// Threads for bodies and disk work: each upload keeps one while it comes, so there are more than connections.
 const BLOCKING: usize = 2_048;
 /// How long a request waits for another process that writes to the volume, before it is asked to come again.
@@ -43,7 +42,10 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals(settings.grace).map_err(|error| Failure::other(error.into()))?;
     let metrics = Arc::new(Metrics::new());
     let from = locations(&settings.from)?;
-    let depot = Arc::new(Depot::open(&settings.volume, PATIENCE)?);
+    let depot = Arc::new(Depot::open(
+        &settings.volume,
+        Options { patience: PATIENCE, layout: settings.layout, keep: settings.keep },
+    )?);
     let (uploads, probes) = (bind(settings.listen).await?, bind(settings.probes).await?);
     if let Some(file) = &settings.addresses_file {
         announce(file, &uploads, &probes).map_err(Failure::other)?;
@@ -73,7 +75,7 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
         shutdown: shutdown.clone(),
     });
     tracing::info!(listen = %uploads.address, probes = %probes.address, "serving");
-    let tending = tokio::spawn(tend(depot.clone(), metrics.clone(), shutdown.clone()));
+    let tending = tokio::spawn(Upkeep { depot: depot.clone(), metrics: metrics.clone() }.run(shutdown.clone()));
     let following = (!from.is_empty()).then(|| {
         let follow = Follow { depot: depot.clone(), from, every: settings.every, when: settings.when, metrics };
         tokio::spawn(follow.run(shutdown.clone()))
@@ -139,40 +141,6 @@ async fn recover(depot: &Arc<Depot>, metrics: &Metrics) -> Result<(), Failure> {
         None => tracing::info!("the volume has no release yet: the first upload makes one"),
     }
     Ok(())
-}
-
-async fn tend(depot: Arc<Depot>, metrics: Arc<Metrics>, shutdown: Shutdown) {
-    // Said once, not every two seconds.
-    let mut said = String::new();
-    loop {
-        tokio::select! {
-            () = shutdown.recv() => return,
-            () = tokio::time::sleep(TEND) => {}
-        }
-        if depot.is_adrift() {
-            // Recovery at the next start applies the head.
-            shutdown.begin();
-            return;
-        }
-        let at_work = depot.clone();
-        let looked = move || {
-            at_work.tend()?;
-            at_work.head()
-        };
-        match tokio::task::spawn_blocking(looked).await {
-            Ok(Ok(head)) => {
-                said.clear();
-                // Another process may have published.
-                head.inspect(|head| metrics.shows(head.entry.seq));
-            }
-            Ok(Err(error)) if error.to_string() != said => {
-                said = error.to_string();
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot look after the volume");
-            }
-            Ok(Err(_)) => {}
-            Err(error) => tracing::error!(%error, "looking after the volume failed"),
-        }
-    }
 }
 
 /// Waits for tasks that end by themselves, until the grace is over.

@@ -21,6 +21,10 @@ struct Pod {
     runtime: tokio::runtime::Runtime,
 }
 
+fn patient(patience: Duration) -> Options {
+    Options { patience, ..Options::default() }
+}
+
 fn path(text: &str) -> SitePath {
     text.parse().expect(text)
 }
@@ -31,7 +35,7 @@ impl Pod {
         fs::create_dir(scratch.path().join("volume")).expect("made");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         Self {
-            depot: Depot::open(&scratch.path().join("volume"), Duration::from_secs(60)).expect("opened"),
+            depot: Depot::open(&scratch.path().join("volume"), patient(Duration::from_secs(60))).expect("opened"),
             scratch,
             runtime,
         }
@@ -259,7 +263,7 @@ fn an_entry_that_was_not_shown_is_shown_by_whoever_comes_next() {
     assert!(matches!(state.store.journal().append(&staging, entry), Ok(Appended::Won(_))));
     drop(staging);
     assert_eq!(pod.read("index.html").as_deref(), Some("second"));
-    let recovered = Depot::open(&pod.volume(), Duration::ZERO).expect("opened").recover().expect("recovered");
+    let recovered = Depot::open(&pod.volume(), patient(Duration::ZERO)).expect("opened").recover().expect("recovered");
     assert_eq!((recovered.applied, pod.read("index.html").as_deref()), (Some(3), Some("seed")));
     assert!(pod.depot.recover().expect("a second time").is_nothing());
 }
@@ -340,7 +344,7 @@ fn what_was_overwritten_in_place_is_not_published_again_and_is_mended_by_sending
     let file = pod.volume().join("index.html");
     fs::write(&file, "by hand, through the link").expect("written");
     let damaged = |error: &Error| error.is_damaged();
-    let start = || Depot::open(&pod.volume(), Duration::from_secs(1)).expect("opened");
+    let start = || Depot::open(&pod.volume(), patient(Duration::from_secs(1))).expect("opened");
     assert_eq!(start().recover().expect("the application must start").applied, None);
     assert_eq!(pod.read("index.html").as_deref(), Some("by hand, through the link"), "reported, not touched");
     assert!(start().find(Some(&path("index.html"))).is_err_and(|error| damaged(&error)), "the API does not serve it");
@@ -379,7 +383,7 @@ fn a_store_with_holes_is_called_damaged() {
             fs::remove_dir_all(fan.expect("an entry").path()).expect("removed");
         }
         fs::remove_file(pod.volume().join("..data")).expect("removed");
-        let depot = Depot::open(&pod.volume(), Duration::ZERO).expect("opened");
+        let depot = Depot::open(&pod.volume(), patient(Duration::ZERO)).expect("opened");
         assert!(depot.recover().is_err_and(|error| error.is_damaged()), "{folder}");
     }
 }
@@ -399,7 +403,7 @@ fn a_damaged_head_does_not_stand_in_the_way_of_what_replaces_it() {
 fn files_put_by_hand_into_a_folder_survive_a_start() {
     let pod = Pod::with_seed();
     fs::write(pod.volume().join("a/by-hand.txt"), "mine").expect("written");
-    let start = Depot::open(&pod.volume(), Duration::ZERO).expect("opened");
+    let start = Depot::open(&pod.volume(), patient(Duration::ZERO)).expect("opened");
     assert_eq!(start.recover().expect("a start").applied, None);
     assert_eq!(pod.read("a/by-hand.txt").as_deref(), Some("mine"));
 }
@@ -409,7 +413,7 @@ fn a_start_does_not_wait_for_ever_for_a_stopped_process() {
     let pod = Pod::with_seed();
     let state = pod.depot.state().expect("read").expect("there");
     let _held = state.home.lock(Duration::ZERO).expect("free");
-    let start = Depot::open(&pod.volume(), Duration::from_millis(50)).expect("opened");
+    let start = Depot::open(&pod.volume(), patient(Duration::from_millis(50))).expect("opened");
     assert!(start.recover().expect("the old release is whole").is_nothing());
     assert_eq!(start.tend().expect("nothing to do now"), Waiting::Long);
 }
@@ -427,7 +431,10 @@ fn a_layout_of_another_version_is_left_alone() {
     let pod = Pod::with_seed();
     fs::write(pod.volume().join(".longshore/format"), "longshore-volume 2 files").expect("written");
     let before = pod.fingerprint();
-    assert!(matches!(Depot::open(&pod.volume(), Duration::ZERO), Err(Error::Volume(volume::Error::Format(_)))));
+    assert!(matches!(
+        Depot::open(&pod.volume(), patient(Duration::ZERO)),
+        Err(Error::Volume(volume::Error::Format(_)))
+    ));
     assert_eq!(pod.fingerprint(), before);
 }
 
@@ -470,7 +477,7 @@ fn what_was_removed_by_hand_is_no_unknown_outcome() {
 fn a_volume_that_lost_its_journal_is_not_filled_as_if_it_were_new() {
     let pod = Pod::with_seed();
     fs::remove_dir_all(pod.volume().join(".longshore/journal")).expect("removed");
-    let depot = Depot::open(&pod.volume(), Duration::ZERO).expect("opened");
+    let depot = Depot::open(&pod.volume(), patient(Duration::ZERO)).expect("opened");
     let from: Location = pod.scratch.path().join("source").to_str().expect("text").parse().expect("a location");
     let filled = depot.fill(&[from], When::Always, Occasion::Fill, pod.runtime.handle(), &Progress::default());
     assert!(filled.is_err_and(|error| error.is_damaged()));

@@ -11,6 +11,12 @@ use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, bu
 pub(super) const HELP_FILL: &str = "longshore fill --help";
 /// Where `serve` is explained.
 pub(super) const HELP_SERVE: &str = "longshore serve --help";
+/// Where `verify` is explained.
+pub(super) const HELP_VERIFY: &str = "longshore verify --help";
+/// Where `doctor` is explained.
+pub(super) const HELP_DOCTOR: &str = "longshore doctor --help";
+/// Where `reconcile` is explained.
+pub(super) const HELP_RECONCILE: &str = "longshore reconcile --help";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,6 +62,29 @@ Examples:
 The token file has one token a line (a warning below 16 characters); a name for the journal may follow:
     6f1c0d5b9e7a42d3a8c4 name=ci";
 
+const EXAMPLES_VERIFY: &str = "\
+Examples:
+  Read everything that the volume keeps again, and compare it with its digests:
+    longshore verify --volume /usr/share/nginx/html
+  Mend what can be mended, from other copies on the volume or from the image's seed:
+    longshore verify --volume /usr/share/nginx/html --repair --from /seed
+
+Exit code 4 when something is wrong and was not mended.";
+
+const EXAMPLES_DOCTOR: &str = "\
+Examples:
+  Why does the web server answer 403?
+    longshore doctor --volume /usr/share/nginx/html
+
+Each line says what is wrong and what cures it. It changes nothing. Exit code 0 when nothing needs a cure, 1 otherwise.";
+
+const EXAMPLES_RECONCILE: &str = "\
+Examples:
+  The journal lacks what the volume has shown (a snapshot was restored): show what the journal has:
+    longshore reconcile --volume /usr/share/nginx/html --keep store
+  Make what the volume shows the newest entry of the journal:
+    longshore reconcile --volume /usr/share/nginx/html --keep volume";
+
 /// Fills an empty Kubernetes volume with content, then takes uploads to it over HTTP.
 #[derive(Debug, Parser)]
 #[command(name = "longshore", version, after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
@@ -81,6 +110,44 @@ pub(super) enum Verb {
     /// Stay beside the application: take uploads over HTTP, and follow a source if there is one
     #[command(after_help = EXAMPLES_SERVE)]
     Serve(ServeFlags),
+    /// Read everything on a volume again and compare it with its digests
+    #[command(after_help = EXAMPLES_VERIFY)]
+    Verify(VerifyFlags),
+    /// Explain what keeps a volume from working, a line each
+    #[command(after_help = EXAMPLES_DOCTOR)]
+    Doctor(DoctorFlags),
+    /// Decide between a volume and a journal that do not know each other
+    #[command(after_help = EXAMPLES_RECONCILE)]
+    Reconcile(ReconcileFlags),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LayoutFlags {
+    /// How the volume shows a release: `docroot`, mounted at the document root, all at once; `link`, mounted one level
+    /// up, all at once (see --link); `files`, plain files, one after the other, for SMB and readers that refuse links
+    /// [default: as the volume has it, else docroot]
+    #[arg(long, value_name = "LAYOUT", env = "LONGSHORE_LAYOUT")]
+    pub(super) layout: Option<OsString>,
+
+    /// Name of the link in the volume that leads to the live release, as in `html`; means --layout link
+    #[arg(long, value_name = "NAME", env = "LONGSHORE_LINK")]
+    pub(super) link: Option<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KeepFlags {
+    /// Deploys, seeds and adoptions to keep for a rollback, the newest [default: 10]
+    #[arg(long, value_name = "COUNT", env = "LONGSHORE_KEEP_RELEASES")]
+    pub(super) keep_releases: Option<OsString>,
+
+    /// Time for which every release is kept, with its unit (ms, s, m, h) [default: 24h]
+    #[arg(long, value_name = "TIME", env = "LONGSHORE_KEEP_FOR")]
+    pub(super) keep_for: Option<OsString>,
+
+    /// Time for which files that a new release drops stay reachable, with its unit: a page that is open in a browser
+    /// still finds its assets [default: 0s]
+    #[arg(long, value_name = "TIME", env = "LONGSHORE_LINGER")]
+    pub(super) linger: Option<OsString>,
 }
 
 /// How `--from` is explained, but for its default.
@@ -108,6 +175,44 @@ pub(super) struct FillFlags {
     /// uploaded since; `always`, whenever the source differs from what is live [default: empty]
     #[arg(long, value_name = "WHEN", env = "LONGSHORE_WHEN")]
     pub(super) when: Option<OsString>,
+
+    #[command(flatten)]
+    pub(super) layout: LayoutFlags,
+
+    #[command(flatten)]
+    pub(super) keep: KeepFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyFlags {
+    /// The volume's root
+    #[arg(long, value_name = "DIR", env = "LONGSHORE_VOLUME")]
+    pub(super) volume: Option<OsString>,
+
+    /// Mend what can be mended
+    #[arg(long, env = "LONGSHORE_REPAIR")]
+    pub(super) repair: bool,
+
+    #[arg(long, value_name = "SOURCE", env = "LONGSHORE_FROM", help = sources!("; looked at for --repair only [default: /seed if there]"))]
+    pub(super) from: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorFlags {
+    /// The volume's root
+    #[arg(long, value_name = "DIR", env = "LONGSHORE_VOLUME")]
+    pub(super) volume: Option<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReconcileFlags {
+    /// The volume's root
+    #[arg(long, value_name = "DIR", env = "LONGSHORE_VOLUME")]
+    pub(super) volume: Option<OsString>,
+
+    /// What is right: `store`, the journal; `volume`, what is shown
+    #[arg(long, value_name = "SIDE", env = "LONGSHORE_KEEP")]
+    pub(super) keep: Option<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -156,6 +261,16 @@ pub(super) struct ServeFlags {
     /// File to write the two bound addresses to, as `listen=IP:PORT` and `probes=IP:PORT`; for scripts that use port 0
     #[arg(long, value_name = "FILE", env = "LONGSHORE_ADDRESSES_FILE")]
     pub(super) addresses_file: Option<OsString>,
+
+    /// Commit what somebody changes on the volume by hand, as with kubectl cp; without, it is only reported
+    #[arg(long, env = "LONGSHORE_ADOPT_CHANGES")]
+    pub(super) adopt_changes: bool,
+
+    #[command(flatten)]
+    pub(super) layout: LayoutFlags,
+
+    #[command(flatten)]
+    pub(super) keep: KeepFlags,
 }
 
 impl Flags {
@@ -164,6 +279,9 @@ impl Flags {
         match self.verb {
             Verb::Fill(_) => HELP_FILL,
             Verb::Serve(_) => HELP_SERVE,
+            Verb::Verify(_) => HELP_VERIFY,
+            Verb::Doctor(_) => HELP_DOCTOR,
+            Verb::Reconcile(_) => HELP_RECONCILE,
         }
     }
 }

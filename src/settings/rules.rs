@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Access, CheckSource, Command, Fill, Log, Serve, Settings, When,
-    flags::{FillFlags, Flags, ServeFlags, Verb},
+    Access, CheckSource, Command, Doctor, Fill, Keep, Layout, Log, Reconcile, Serve, Settings, Verify, When,
+    flags::{DoctorFlags, FillFlags, Flags, KeepFlags, LayoutFlags, ReconcileFlags, ServeFlags, Verb, VerifyFlags},
     reading::{Known, Reading},
     values,
 };
@@ -27,6 +27,9 @@ pub(super) fn settings(flags: Flags, check_source: CheckSource, reading: &mut Re
     let command = match flags.verb {
         Verb::Fill(flags) => fill(flags, check_source, reading).map(Command::Fill),
         Verb::Serve(flags) => serve(flags, check_source, reading).map(Command::Serve),
+        Verb::Verify(flags) => verify(flags, check_source, reading).map(Command::Verify),
+        Verb::Doctor(flags) => doctor(flags, reading).map(Command::Doctor),
+        Verb::Reconcile(flags) => reconcile(flags, reading).map(Command::Reconcile),
     };
     let log = Log { filter: filter.ok()?.unwrap_or_else(values::default_filter), format: format.ok()? };
     Some(Settings { log, command: command.ok()? })
@@ -36,11 +39,66 @@ fn fill(flags: FillFlags, check_source: CheckSource, reading: &mut Reading<'_>) 
     let volume = reading.required("volume", flags.volume, VOLUME_EXAMPLE, values::path);
     let from = reading.list("from", &flags.from, check_source);
     let when = reading.value("when", flags.when, values::when);
+    let layout = layout(flags.layout, reading);
+    let keep = keep(flags.keep, reading);
     let mut from = from?;
     if from.is_empty() {
         from.push(SEED.to_owned());
     }
-    Ok(Fill { volume: volume?, from, when: when?.unwrap_or_default() })
+    Ok(Fill { volume: volume?, from, when: when?.unwrap_or_default(), layout: layout?, keep: keep? })
+}
+
+fn verify(flags: VerifyFlags, check_source: CheckSource, reading: &mut Reading<'_>) -> Result<Verify, Known> {
+    let volume = reading.required("volume", flags.volume, VOLUME_EXAMPLE, values::path);
+    let repair = reading.switch("repair", flags.repair);
+    let from = reading.list("from", &flags.from, check_source);
+    if !flags.from.is_empty() && matches!(repair, Ok(false)) {
+        reading.mistake("--from without --repair: nothing would be taken from it");
+    }
+    let mut from = from?;
+    if from.is_empty() {
+        from.push(SEED.to_owned());
+    }
+    Ok(Verify { volume: volume?, repair: repair?, from })
+}
+
+fn doctor(flags: DoctorFlags, reading: &mut Reading<'_>) -> Result<Doctor, Known> {
+    Ok(Doctor { volume: reading.required("volume", flags.volume, VOLUME_EXAMPLE, values::path)? })
+}
+
+fn reconcile(flags: ReconcileFlags, reading: &mut Reading<'_>) -> Result<Reconcile, Known> {
+    let volume = reading.required("volume", flags.volume, VOLUME_EXAMPLE, values::path);
+    let keep = reading.required("keep", flags.keep, "store", values::side);
+    Ok(Reconcile { volume: volume?, keep: keep? })
+}
+
+/// `--link NAME` alone means the layout `link`.
+fn layout(flags: LayoutFlags, reading: &mut Reading<'_>) -> Result<Option<Layout>, Known> {
+    let link = reading.value("link", flags.link, values::link);
+    let is_link = flags.layout.as_deref().map(|layout| layout == "link");
+    if let (Ok(Some(_)), Some(true)) = (&link, is_link) {
+        return link;
+    }
+    let layout = reading.value("layout", flags.layout, values::layout);
+    match (layout?, link?) {
+        (Some(layout), Some(_)) => {
+            reading.mistake(format!("--layout {layout} and --link exclude each other: leave one of them out"));
+            Err(Known)
+        }
+        (layout, link) => Ok(layout.or(link)),
+    }
+}
+
+fn keep(flags: KeepFlags, reading: &mut Reading<'_>) -> Result<Keep, Known> {
+    let releases = reading.value("keep-releases", flags.keep_releases, values::count);
+    let time = reading.value("keep-for", flags.keep_for, values::duration);
+    let linger = reading.value("linger", flags.linger, values::duration);
+    let default = Keep::default();
+    Ok(Keep {
+        releases: releases?.unwrap_or(default.releases),
+        time: time?.unwrap_or(default.time),
+        linger: linger?.unwrap_or(default.linger),
+    })
 }
 
 fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>) -> Result<Serve, Known> {
@@ -56,6 +114,9 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
     let when = reading.value("when", flags.when, values::when);
     let grace = reading.value("grace", flags.grace, values::duration);
     let addresses_file = reading.value("addresses-file", flags.addresses_file, values::path);
+    let adopt_changes = reading.switch("adopt-changes", flags.adopt_changes);
+    let layout = layout(flags.layout, reading);
+    let keep = keep(flags.keep, reading);
 
     let access = access(token_file, no_auth, listen, reading);
     if let (Ok(listen), Ok(probes)) = (listen, probes)
@@ -81,6 +142,9 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
         when: when?.unwrap_or(When::Unmodified),
         grace: grace?.unwrap_or(GRACE),
         addresses_file: addresses_file?,
+        adopt_changes: adopt_changes?,
+        layout: layout?,
+        keep: keep?,
     })
 }
 

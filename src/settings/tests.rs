@@ -49,7 +49,13 @@ fn told(arguments: &[&str]) -> String {
 
 #[test]
 fn fill_has_its_defaults() {
-    let expected = Fill { volume: "/v".into(), from: vec!["/seed".into()], when: When::Empty };
+    let expected = Fill {
+        volume: "/v".into(),
+        from: vec!["/seed".into()],
+        when: When::Empty,
+        layout: None,
+        keep: Keep::default(),
+    };
     assert_eq!(fill(&["--volume", "/v"], &[]), expected);
 }
 
@@ -66,6 +72,9 @@ fn serve_has_its_defaults() {
         when: When::Unmodified,
         grace: Duration::from_secs(25),
         addresses_file: None,
+        adopt_changes: false,
+        layout: None,
+        keep: Keep::default(),
     };
     assert_eq!(serve(&TOKENS, &[]), expected);
 }
@@ -95,6 +104,9 @@ fn every_flag_is_also_a_variable() {
         when: When::Unmodified,
         grace: Duration::from_secs(1),
         addresses_file: Some("/a".into()),
+        adopt_changes: false,
+        layout: None,
+        keep: Keep::default(),
     };
     assert_eq!(serve(&[], &environment), expected);
     let log = run(&["fill"], &[("LONGSHORE_VOLUME", "/v"), ("LONGSHORE_LOG_FORMAT", "json"), ("LONGSHORE_LOG", "off")]);

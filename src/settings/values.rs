@@ -4,7 +4,7 @@ use std::{ffi::OsStr, net::SocketAddr, path::PathBuf, time::Duration};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::{LogFormat, When};
+use super::{Layout, LogFormat, Side, When};
 
 /// The shortest time between two looks at a source: below it a volume does nothing else.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
@@ -24,6 +24,37 @@ pub(super) fn when(value: &OsStr) -> Result<When, String> {
         "unmodified" => Ok(When::Unmodified),
         "always" => Ok(When::Always),
         other => Err(format!("{other:?} is none of empty, unmodified, always")),
+    }
+}
+
+pub(super) fn layout(value: &OsStr) -> Result<Layout, String> {
+    match text(value)? {
+        "docroot" => Ok(Layout::Docroot),
+        "files" => Ok(Layout::Files),
+        "link" => Err("the layout link needs the link's name: write `--link html` instead".to_owned()),
+        other => Err(format!("{other:?} is none of docroot, link, files")),
+    }
+}
+
+/// The name of the one link of the layout `link`.
+pub(super) fn link(value: &OsStr) -> Result<Layout, String> {
+    let name = text(value)?;
+    Layout::link(name).ok_or_else(|| format!("{name:?} is no plain name, as in html"))
+}
+
+pub(super) fn count(value: &OsStr) -> Result<usize, String> {
+    let text = text(value)?;
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("{text:?} is not a whole number from 1")),
+        Ok(count) => Ok(count),
+    }
+}
+
+pub(super) fn side(value: &OsStr) -> Result<Side, String> {
+    match text(value)? {
+        "store" => Ok(Side::Store),
+        "volume" => Ok(Side::Volume),
+        other => Err(format!("{other:?} is neither store nor volume")),
     }
 }
 

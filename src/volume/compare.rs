@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::{Error, Home, Volume, layout::through_data};
+use super::{Error, Home, Volume, home::through_data};
 use crate::{
     disk,
     manifest::{Nodes, Release},

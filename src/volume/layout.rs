@@ -1,108 +1,109 @@
-//! The names and modes of what Longshore keeps on a volume.
+//! How a volume shows a release.
 //!
-//! `.longshore` and `trees` can be walked through but not listed, since the web server reads a generation through them
-//! as another user; everything else is closed to it. Where the volume's root is setgid (`fsGroup`), the group may
-//! write: the next process may have another uid, as on OpenShift.
+//! | layout | the application's document root | a publish is | promise |
+//! | --- | --- | --- | --- |
+//! | `docroot` | the volume itself | the rename of one link, `..data` | all files at once |
+//! | `link` | `NAME` in the volume | the rename of one link, `NAME` | the same, and no state below the document root |
+//! | `files` | the volume itself | a rename a file: assets, then HTML, then deletions | each file at once |
 
-use super::{Error, Volume};
-use crate::disk::{self, Directory, Staging};
+use std::{fmt, str::FromStr};
 
-/// The directory of Longshore's own state.
-pub(super) const HOME: &str = ".longshore";
-/// The link whose rename publishes.
-pub(super) const DATA: &str = "..data";
-/// The next [`DATA`], just before its rename.
-pub(super) const NEXT_DATA: &str = "..data_tmp";
-/// Generations, below [`HOME`].
-pub(super) const TREES: &str = "trees";
-/// Tells a version of Longshore that does not know this layout to keep its hands off.
-const FORMAT: &str = "format";
-const THIS_FORMAT: &str = "longshore-volume 1 docroot\n";
-const STAGING: &str = "staging";
-const UPLOADS: &str = "uploads";
+use super::{
+    Error,
+    home::{DATA, FORMAT, HOME},
+};
+use crate::{
+    disk::{self, Directory},
+    path::SitePath,
+};
 
-const SETGID: u32 = 0o2000;
-const STICKY: u32 = 0o1000;
+/// What [`Home`](super::Home)'s format file says before the layout.
+const VERSION: &str = "longshore-volume 1 ";
 
-/// Longshore's own directory on a volume.
-#[derive(Clone, Debug)]
-pub struct Home {
-    /// `.longshore` itself.
-    pub directory: Directory,
-    /// Generations.
-    pub trees: Directory,
-    /// Staging directories.
-    pub staging: Directory,
-    /// Mode of closed directories; files in them get its read and write bits.
-    pub mode: u32,
-    /// Mode of a generation's directories.
-    pub open_mode: u32,
+/// How a volume shows a release. A volume keeps the layout that it began with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Each name at the root is a link through `..data`, the one link that publishes, as in kubelet's volumes.
+    #[default]
+    Docroot,
+    /// The one link that publishes has this name, as with git-sync.
+    Link(Box<str>),
+    /// Plain files at the root.
+    Files,
 }
 
-impl Volume {
-    /// Whether a group shares the volume: then what we make is writable for it.
-    fn group_bits(&self) -> Result<u32, disk::Error> {
-        Ok(if self.root.own_stat()?.mode & SETGID == 0 { 0 } else { 0o070 })
+impl Layout {
+    /// The layout of one link; none when `name` is no plain name, or somebody else's.
+    #[must_use]
+    pub fn link(name: &str) -> Option<Self> {
+        let path: SitePath = name.parse().ok()?;
+        path.parent().is_none().then(|| Self::Link(name.into()))
     }
 
-    /// Our directory when it is there, complete.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn home(&self) -> Result<Option<Home>, Error> {
-        let Some(directory) = disk::if_there(self.root.directory(HOME))? else { return Ok(None) };
-        let trees = disk::if_there(directory.directory(TREES))?;
-        let staging = disk::if_there(directory.directory(STAGING))?;
-        let format = disk::if_there(directory.read(FORMAT))?;
-        if let Some(format) = format.filter(|format| format != THIS_FORMAT.as_bytes()) {
-            return Err(Error::Format(String::from_utf8_lossy(&format).trim().into()));
+    /// The name of the one link that publishes, where there is one.
+    pub(super) fn data(&self) -> Option<&str> {
+        match self {
+            Self::Docroot => Some(DATA),
+            Self::Link(name) => Some(name),
+            Self::Files => None,
         }
-        let (Some(trees), Some(staging)) = (trees, staging) else { return Ok(None) };
-        let group = self.group_bits()?;
-        Ok(Some(Home { directory, trees, staging, mode: 0o700 | group, open_mode: 0o755 | group }))
     }
 
-    /// Our directory, made where it is missing, with the store's `folders` in it. Does nothing twice.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn make_home(&self, folders: &[&str]) -> Result<Home, Error> {
-        let group = self.group_bits()?;
-        let root = self.root.own_stat()?;
-        if root.mode & STICKY != 0 && root.mode & 0o002 != 0 && root.uid != rustix::process::geteuid().as_raw() {
-            tracing::warn!(
-                volume = %self.root.path().display(),
-                "the volume's root is sticky and another user's: where fs.protected_symlinks is 1, others cannot follow \
-                 our links; `chmod -t` on it cures that"
-            );
-        }
-        let directory = self.root.make_directory(HOME, 0o711 | group)?;
-        let mode = 0o700 | group;
-        for folder in folders {
-            directory.make_directory(folder, mode)?;
-        }
-        directory.make_directory(UPLOADS, mode)?;
-        let staging = directory.make_directory(STAGING, mode)?;
-        if disk::if_there(directory.stat(FORMAT))?.is_none() {
-            let new = Staging::create(&staging, mode)?;
-            let written = new.bytes(THIS_FORMAT.as_bytes())?;
-            new.sync([&*written].into_iter())?;
-            new.directory().rename(written, &directory, FORMAT)?;
-        }
-        // Last, so that what is complete has its format.
-        let trees = directory.make_directory(TREES, 0o711 | group)?;
-        directory.sync()?;
-        self.root.sync()?;
-        Ok(Home { directory, trees, staging, mode, open_mode: 0o755 | group })
+    /// What the volume at `root` was begun with.
+    pub(super) fn of(root: &Directory) -> Result<Option<Self>, Error> {
+        let Some(text) = disk::if_there(root.read(format!("{HOME}/{FORMAT}")))? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&text);
+        let layout = text.strip_suffix('\n').and_then(|line| line.strip_prefix(VERSION)?.parse().ok());
+        layout.map(Some).ok_or_else(|| Error::Format(text.trim().into()))
+    }
+
+    /// The line of the format file.
+    pub(super) fn to_line(&self) -> String {
+        format!("{VERSION}{self}\n")
     }
 }
 
-/// The target of the root's link for `name`.
-pub(super) fn through_data(name: &str) -> String {
-    format!("{DATA}/{name}")
+impl fmt::Display for Layout {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Docroot => out.write_str("docroot"),
+            Self::Link(name) => write!(out, "link {name}"),
+            Self::Files => out.write_str("files"),
+        }
+    }
 }
 
-/// The target of [`DATA`] for a generation.
-pub(super) fn tree_of(generation: &str) -> String {
-    format!("{HOME}/{TREES}/{generation}")
+/// A text that is no layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotALayout;
+
+impl FromStr for Layout {
+    type Err = NotALayout;
+
+    fn from_str(text: &str) -> Result<Self, NotALayout> {
+        match (text, text.strip_prefix("link ")) {
+            ("docroot", _) => Ok(Self::Docroot),
+            ("files", _) => Ok(Self::Files),
+            (_, Some(name)) => Self::link(name).ok_or(NotALayout),
+            _ => Err(NotALayout),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layout_reads_back() {
+        for layout in [Layout::Docroot, Layout::Files, Layout::link("html").expect("a plain name")] {
+            assert_eq!(layout.to_string().parse(), Ok(layout));
+        }
+        for name in ["", "a/b", "..data", ".longshore", "..", "lost+found"] {
+            assert_eq!(Layout::link(name), None, "{name}");
+        }
+        for text in ["link", "link ", "linkhtml", "docroot html"] {
+            assert_eq!(text.parse::<Layout>(), Err(NotALayout), "{text}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::{
     Error, FindObject, Home, Volume,
-    layout::{DATA, NEXT_DATA, through_data, tree_of},
+    home::{DATA, NEXT_DATA, through_data, tree_of},
 };
 use crate::{
     disk::{self, Kind, Staging, Wanted, place},

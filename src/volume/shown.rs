@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Error, Home, Volume,
-    layout::{DATA, tree_of},
+    home::{DATA, tree_of},
 };
 use crate::{
     digest::Digest,

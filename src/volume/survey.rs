@@ -4,7 +4,7 @@ use std::{ffi::OsStr, path::Path};
 
 use super::{
     Error, Volume,
-    layout::{DATA, HOME, NEXT_DATA, through_data},
+    home::{DATA, HOME, NEXT_DATA, through_data},
 };
 use crate::disk::Kind;
 
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn only_what_somebody_put_there_counts() {
         let scratch = tempfile::tempdir().expect("a directory");
-        let volume = Volume::open(scratch.path()).expect("opened");
+        let volume = Volume::open(scratch.path(), None).expect("opened");
         for name in ["lost+found", ".longshore", ".snapshot"] {
             std::fs::create_dir(scratch.path().join(name)).expect("made");
         }

@@ -1,0 +1,54 @@
+//! Looking after a volume while it is served: what was replaced is removed, what another process left is finished.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{depot::Depot, shutdown::Shutdown, telemetry::Metrics};
+
+/// Time between two looks after the volume.
+const TEND: Duration = Duration::from_secs(2);
+
+/// The work between requests.
+#[derive(Debug)]
+pub struct Upkeep {
+    /// What is looked after.
+    pub depot: Arc<Depot>,
+    /// Told of what is found.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Upkeep {
+    /// Works until `shutdown` begins; begins it when this process may not write any more.
+    pub async fn run(self, shutdown: Shutdown) {
+        // Said once, not every two seconds.
+        let mut said = String::new();
+        loop {
+            tokio::select! {
+                () = shutdown.recv() => return,
+                () = tokio::time::sleep(TEND) => {}
+            }
+            if self.depot.is_adrift() {
+                // Recovery at the next start applies the head.
+                shutdown.begin();
+                return;
+            }
+            let depot = self.depot.clone();
+            let looked = move || {
+                depot.tend()?;
+                depot.head()
+            };
+            match tokio::task::spawn_blocking(looked).await {
+                Ok(Ok(head)) => {
+                    said.clear();
+                    // Another process may have published.
+                    head.inspect(|head| self.metrics.shows(head.entry.seq));
+                }
+                Ok(Err(error)) if error.to_string() != said => {
+                    said = error.to_string();
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot look after the volume");
+                }
+                Ok(Err(_)) => {}
+                Err(error) => tracing::error!(%error, "looking after the volume failed"),
+            }
+        }
+    }
+}
