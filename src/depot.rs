@@ -18,8 +18,10 @@ mod fill;
 mod history;
 mod ingest;
 mod keep;
+mod linger;
 mod live;
 mod plan;
+mod prepare;
 mod preview;
 mod seed;
 #[cfg(test)]

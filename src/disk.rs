@@ -86,6 +86,17 @@ pub fn if_directory(result: Result<Directory, Error>) -> Result<Option<Directory
     }
 }
 
+/// Nothing, when nothing was there, also since the path leads through a file; other errors stay.
+///
+/// # Errors
+/// As `result`, but for these.
+pub fn if_path<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Err(error) if error.source.raw_os_error() == Some(rustix::io::Errno::NOTDIR.raw_os_error()) => Ok(None),
+        result => if_there(result),
+    }
+}
+
 /// Nothing, when nothing was there; other errors stay.
 ///
 /// # Errors

@@ -10,17 +10,23 @@
 //! ```
 
 mod compare;
+mod files;
+mod flip;
 mod generation;
 mod home;
 mod layout;
+mod linger;
+mod links;
 mod lock;
 mod publish;
 mod shown;
 mod survey;
 mod sweep;
 
+pub use files::Put;
 pub use home::Home;
 pub use layout::Layout;
+pub use linger::Lingering;
 pub use lock::Lock;
 pub use publish::Prepared;
 pub use shown::Shown;
@@ -85,6 +91,16 @@ pub enum Error {
         /// How long we waited.
         waited: Duration,
     },
+}
+
+impl Error {
+    /// What went wrong with the content of `path`.
+    fn of_content(path: &str, error: disk::Error) -> Self {
+        match error.is_damaged() {
+            true => Self::Damaged { path: path.into(), source: error },
+            false => error.into(),
+        }
+    }
 }
 
 impl Volume {

@@ -4,8 +4,7 @@ use std::{sync::PoisonError, time::Duration};
 
 use super::{Depot, Error, State};
 use crate::{
-    digest::Digest,
-    disk::{self, Staging},
+    disk::Staging,
     entry::{Committed, Entry},
     volume::{self, Shown, Waiting},
 };
@@ -52,7 +51,7 @@ impl Depot {
 
     fn shows_something(&self, state: &State) -> Result<bool, Error> {
         let live = self.volume.live()?;
-        Ok(live.map(|live| disk::if_directory(state.home.trees.directory(live))).transpose()?.flatten().is_some())
+        Ok(live.map(|live| self.volume.tree(&state.home, &live)).transpose()?.flatten().is_some())
     }
 
     fn try_recover(&self, state: &State) -> Result<Recovered, Error> {
@@ -64,10 +63,9 @@ impl Depot {
             applied: None,
         };
         let Some(head) = state.store.journal().head()? else { return Ok(recovered) };
-        let (nodes, release) = (state.store.nodes(), head.entry.release());
         let live = self.volume.live()?;
         let is_noted = self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(&head));
-        let is_shown = live.as_ref().map_or(Ok(false), |live| state.home.shows(nodes, live, release))?;
+        let is_shown = live.as_ref().map_or(Ok(false), |live| self.shows(state, live, &head))?;
         let staging = || Staging::create(&state.home.staging, state.home.mode);
         match &live {
             // No process of ours died on the way to the head, so somebody changed files by hand: not ours to undo.
@@ -89,9 +87,15 @@ impl Depot {
         Ok(recovered)
     }
 
+    fn shows(&self, state: &State, generation: &str, head: &Committed) -> Result<bool, Error> {
+        let (nodes, release, lingering) = (state.store.nodes(), head.entry.release(), state.home.lingering()?);
+        Ok(self.volume.shows(&state.home, nodes, generation, release, &lingering)?)
+    }
+
     /// Makes the root's links those of the head; tells whether there was something to do.
-    fn settle_links(&self, state: &State, head: &Committed) -> Result<bool, Error> {
-        let top = head.entry.release().top(state.store.nodes()).map_err(Error::Manifest)?;
+    pub(super) fn settle_links(&self, state: &State, head: &Committed) -> Result<bool, Error> {
+        let lingering = state.home.lingering()?;
+        let top = self.volume.top(state.store.nodes(), head.entry.release(), &lingering).map_err(Error::Manifest)?;
         if self.volume.links_are(&top)? {
             return Ok(false);
         }
@@ -121,6 +125,7 @@ impl Depot {
                 self.catch_up(&state, &staging, &head)?;
             }
             self.settle_links(&state, &head)?;
+            self.expire(&state, &head)?;
         }
         Ok(waiting)
     }
@@ -132,7 +137,7 @@ impl Depot {
             return Ok(());
         }
         if let Some(live) = self.volume.live()?
-            && state.home.shows(state.store.nodes(), &live, head.entry.release())?
+            && self.shows(state, &live, head)?
         {
             state.home.remember_shown(staging, &Shown::new(head, &live))?;
             return Ok(());
@@ -142,9 +147,8 @@ impl Depot {
     }
 
     pub(super) fn apply(&self, state: &State, staging: &Staging, head: &Committed) -> Result<(), Error> {
-        let objects = |digest: &Digest| state.store.object(digest);
-        let (nodes, release) = (state.store.nodes(), head.entry.release());
-        let prepared = self.volume.prepare_generation(&state.home, staging, nodes, release, &objects)?;
+        let linger = self.lingering(state, head)?;
+        let prepared = self.prepare_all(state, staging, head.entry.release(), &linger)?;
         self.publish(state, staging, &prepared, head)
     }
 }

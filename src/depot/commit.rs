@@ -9,10 +9,8 @@ use super::{
     plan::{Difference, Plan, plan},
 };
 use crate::{
-    digest::Digest,
-    disk::{Staging, Wanted},
+    disk::Staging,
     entry::{Committed, Entry, SiteId},
-    manifest::{File, Tree},
     store::{self, Admitted, Appended},
     volume::{Prepared, Shown},
 };
@@ -79,7 +77,13 @@ impl Depot {
                 }
             }
             let now = Entry::now();
-            let planned = plan(state.store.nodes(), head.as_deref(), &proposal.change, now.timestamp())?;
+            let planned = plan(state.store.nodes(), head.as_deref(), &proposal.change, now.timestamp());
+            if let (Err(Error::NotFound(_)), Some(head)) = (&planned, &head)
+                && self.purge(&state, staging, head, &proposal.change)?
+            {
+                return Ok(Outcome::nothing(head.clone()));
+            }
+            let planned = planned?;
             let Some(planned) = planned else {
                 let head = head.ok_or(Error::Nothing)?;
                 if self.mend(&state, staging, &proposal.change)? {
@@ -106,7 +110,7 @@ impl Depot {
                 message: proposal.message.clone(),
                 at: now,
             };
-            match self.settle(&state, staging, &planned, entry, is_shown)? {
+            match self.settle(&state, staging, &proposal.change, &planned, entry, is_shown)? {
                 Some(head) => return Ok(Outcome::of(head, &planned.changes)),
                 // Another process wrote without the lock (a file server that lost it): start again from its entry.
                 None => continue,
@@ -137,6 +141,7 @@ impl Depot {
         &self,
         state: &State,
         staging: &Staging,
+        change: &Change,
         planned: &Plan,
         entry: Entry,
         is_shown: bool,
@@ -144,7 +149,13 @@ impl Depot {
         let (op, parent) = (entry.op, entry.parent.filter(|_| is_shown));
         let mut admitted = Admitted::default();
         let ready = state.store.admit(staging, &planned.files, &planned.nodes, &mut admitted);
-        let prepared = ready.map_err(Error::from).and_then(|()| self.prepare(state, staging, parent, planned));
+        let prepared = ready.map_err(Error::from).and_then(|()| {
+            let linger = self.linger(state, change, planned)?;
+            if linger.before != linger.after {
+                state.home.keep_lingering(staging, &linger.after)?;
+            }
+            self.prepare(state, staging, parent, planned, &linger)
+        });
         let prepared = prepared.inspect_err(|_| state.store.withdraw(&admitted))?;
         match state.store.journal().append(staging, entry) {
             Ok(Appended::Won(head)) => {
@@ -163,40 +174,6 @@ impl Depot {
                 Err(error.into())
             }
         }
-    }
-
-    /// Stages what the volume needs to show the plan. One changed file in a folder that is there takes one rename.
-    fn prepare(
-        &self,
-        state: &State,
-        staging: &Staging,
-        current: Option<Digest>,
-        plan: &Plan,
-    ) -> Result<Prepared, Error> {
-        let nodes = state.store.nodes();
-        let object = |digest: &Digest| state.store.object(digest);
-        if let ([Difference { path, is, .. }], Some(current), Some(generation)) =
-            (&plan.changes[..], current, self.volume.live()?)
-        {
-            let folder = path.parent();
-            // What somebody did by hand in the live generation may not make the rename fail when it is too late.
-            let fits = self.volume.can_rename(&state.home, &generation, path)?;
-            let stays = |root| Ok::<_, Error>(Tree::<File>::new(nodes, root).folder(folder.as_ref())?.is_some());
-            match is {
-                Some((file, mtime)) if fits && stays(current)? => {
-                    let (objects, name) = object(&file.digest)?;
-                    let File { digest, size, executable } = *file;
-                    let wanted = Wanted { digest, size, mtime: *mtime, executable };
-                    let object = (&objects, &*name);
-                    return Ok(self.volume.prepare_file(staging, generation, path.clone(), object, &wanted)?);
-                }
-                None if fits && stays(plan.release.manifest)? => {
-                    return Ok(Prepared::Remove { path: path.clone(), generation });
-                }
-                _ => {}
-            }
-        }
-        Ok(self.volume.prepare_generation(&state.home, staging, nodes, plan.release, &object)?)
     }
 
     pub(super) fn publish(

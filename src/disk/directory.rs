@@ -317,6 +317,26 @@ impl Directory {
         self.within("unlink", name.as_ref(), |at, last| fs::unlinkat(at, last, AtFlags::empty()))
     }
 
+    /// Removes the file `name`, if it is there and a plain one, and the folders above that this leaves empty.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn remove_with_empty_folders(&self, name: impl AsRef<Path>) -> Result<(), Error> {
+        let name = name.as_ref();
+        if super::if_path(self.stat(name))?.is_none_or(|stat| stat.kind != Kind::File) {
+            return Ok(());
+        }
+        super::if_there(self.unlink(name))?;
+        for folder in name.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
+            match self.within("rmdir", folder, |at, last| fs::unlinkat(at, last, AtFlags::REMOVEDIR)) {
+                Ok(()) => {}
+                Err(error) if error.source.kind() == io::ErrorKind::DirectoryNotEmpty || error.is_absent() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Removes `name` and, when it is a directory, all that is below it. Nothing there is fine.
     ///
     /// # Errors

@@ -26,6 +26,12 @@ pub struct Folder {
 }
 
 impl Folder {
+    /// The path of `name` in it.
+    #[must_use]
+    pub fn below(&self, name: &str) -> String {
+        self.path.as_ref().map_or_else(|| name.into(), |path| format!("{path}/{name}"))
+    }
+
     /// The names of all entries, sorted as `list` sorts.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {

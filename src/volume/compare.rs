@@ -3,9 +3,9 @@
 //! That is exact for what Longshore itself did, at any moment it may have died, since a pair (path, mtime) always means
 //! the same bytes. It does not notice somebody who restores the mtime after writing: digests do, when they are read.
 
-use std::path::Path;
+use std::ffi::OsStr;
 
-use super::{Error, Home, Volume, home::through_data};
+use super::{Error, Home, Layout, Lingering, Volume, home::HOME, survey::is_the_file_systems};
 use crate::{
     disk,
     manifest::{Nodes, Release},
@@ -23,22 +23,37 @@ impl<E: Into<Error>> From<E> for Stop {
     }
 }
 
-impl Home {
-    /// Whether the generation `name` shows just `release`.
+impl Volume {
+    /// Whether the generation `name` shows just `release`, and perhaps what lingers.
     ///
     /// # Errors
     /// When the release or the disk cannot be read.
-    pub fn shows(&self, nodes: &dyn Nodes, name: &str, release: Release) -> Result<bool, Error> {
-        let Some(tree) = disk::if_there(self.trees.directory(name))? else { return Ok(false) };
+    pub fn shows(
+        &self,
+        home: &Home,
+        nodes: &dyn Nodes,
+        name: &str,
+        release: Release,
+        lingering: &Lingering,
+    ) -> Result<bool, Error> {
+        let Some(tree) = self.tree(home, name)? else { return Ok(false) };
+        let is_root = self.layout() == &Layout::Files;
         let compared = release.visit::<Stop>(nodes, &mut |folder| {
             let directory = match &folder.path {
                 Some(path) => disk::if_directory(tree.directory(path))?.ok_or(Stop::Differs)?,
                 None => tree.clone(),
             };
+            let wanted = folder.names();
             let mut names = directory.list()?;
-            // An NFS client's name for a file that was replaced while somebody has it open.
-            names.retain(|name| !name.as_encoded_bytes().starts_with(b".nfs"));
-            if names != folder.names() {
+            names.retain(|name| {
+                // An NFS client's name for a file that was replaced while somebody has it open.
+                let is_removed = name.as_encoded_bytes().starts_with(b".nfs");
+                let is_state = is_root && folder.path.is_none() && (is_the_file_systems(name) || name == HOME);
+                let lingers = || name.to_str().is_some_and(|name| lingering.explains(&folder.below(name)));
+                let is_wanted = || wanted.binary_search_by(|wanted| OsStr::new(wanted).cmp(name)).is_ok();
+                is_wanted() || !is_removed && !is_state && !lingers()
+            });
+            if names != wanted {
                 return Err(Stop::Differs);
             }
             for (name, file, mtime) in &folder.files {
@@ -53,27 +68,5 @@ impl Home {
             Err(Stop::Differs) => Ok(false),
             Err(Stop::Failed(error)) => Err(error),
         }
-    }
-}
-
-impl Volume {
-    /// Whether the root has our links for just the names `top`.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn links_are(&self, top: &[Box<str>]) -> Result<bool, Error> {
-        Ok(self.our_links()? == top.iter().map(|name| String::from(&**name)).collect::<Vec<_>>())
-    }
-
-    /// The names of our links at the root, sorted.
-    pub(super) fn our_links(&self) -> Result<Vec<String>, Error> {
-        let mut links = Vec::new();
-        for name in self.root().list()? {
-            let Some(name) = name.to_str() else { continue };
-            if self.root().link_target(name)?.is_some_and(|target| target == Path::new(&through_data(name))) {
-                links.push(name.into());
-            }
-        }
-        Ok(links)
     }
 }

@@ -4,10 +4,10 @@
 //! else a copy of it. Nothing here is visible: the tree grows in a staging directory and is then moved among the others
 //! under a name of 128 random bits, which nobody can guess before `..data` tells it.
 
-use super::{Error, FindObject, Home};
+use super::{Error, FindObject, Home, Lingering};
 use crate::{
     disk::{self, Directory, Staging, Wanted, place},
-    manifest::{Folder, Nodes, Release},
+    manifest::{File, Folder, Nodes, Release},
     path::SitePath,
     random,
 };
@@ -23,6 +23,7 @@ impl Home {
         nodes: &dyn Nodes,
         release: Release,
         live: Option<&str>,
+        lingering: &Lingering,
         objects: &FindObject<'_>,
     ) -> Result<String, Error> {
         let live = live.map(|name| disk::if_there(self.trees.directory(name))).transpose()?.flatten();
@@ -41,6 +42,9 @@ impl Home {
             unsynced.push(Unsynced { folder: folder.path.clone(), copy: None });
             Ok(())
         })?;
+        if let Some(live) = &live {
+            self.carry(live, &root, lingering, &mut unsynced)?;
+        }
         if staging.directory().file_system()?.syncs_at_once(unsynced.len()) {
             root.sync_file_system()?;
         } else {
@@ -53,8 +57,38 @@ impl Home {
     }
 }
 
-fn below(folder: Option<&SitePath>, name: &str) -> String {
-    folder.map_or_else(|| name.into(), |folder| format!("{folder}/{name}"))
+impl Home {
+    /// Takes over from the live generation what lingers, where it is still what it was.
+    fn carry(
+        &self,
+        live: &Directory,
+        root: &Directory,
+        lingering: &Lingering,
+        unsynced: &mut Vec<Unsynced>,
+    ) -> Result<(), Error> {
+        for (path, File { digest, size, executable }) in lingering.files() {
+            let Some(stat) = disk::if_path(live.stat(path))? else { continue };
+            if !stat.is(size, stat.mtime, executable) {
+                continue;
+            }
+            let mut folders: Vec<_> = std::iter::successors(path.parent(), SitePath::parent).collect();
+            folders.reverse();
+            for folder in &folders {
+                root.make_directory(folder, self.open_mode)?;
+            }
+            let wanted = Wanted { digest, size, mtime: stat.mtime, executable };
+            match place(live, path, root, path, &wanted) {
+                // Somebody wrote over it: nothing that a release needs.
+                Err(error) if error.is_damaged() => drop(disk::if_there(root.unlink(path))?),
+                copied => {
+                    let copy = copied?.then(|| path.name().into());
+                    unsynced.push(Unsynced { folder: path.parent(), copy });
+                    unsynced.extend(folders.into_iter().map(|folder| Unsynced { folder: Some(folder), copy: None }));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A folder of the tree, or a copy in it, that is not durable yet.
@@ -93,11 +127,7 @@ fn fill(
                 objects(&file.digest).and_then(|(objects, object)| place(&objects, object, directory, &**name, &wanted))
             }
         };
-        let copied = placed.map_err(|error| match error.is_damaged() {
-            true => Error::Damaged { path: below(folder.path.as_ref(), name), source: error },
-            false => error.into(),
-        })?;
-        if copied {
+        if placed.map_err(|error| Error::of_content(&folder.below(name), error))? {
             unsynced.push(Unsynced { folder: folder.path.clone(), copy: Some(name.clone()) });
         }
     }

@@ -1,18 +1,14 @@
-//! Making a prepared release visible by one rename.
+//! Making a prepared release visible: by one rename, but for the layout `files`.
 //!
 //! The order, and what a crash leaves: while preparing, links for new names are made (they dangle: a 404, as before) and
-//! the new `..data` is staged, so that publishing itself needs no space; then comes the one rename; then the links of
-//! names that are gone are removed. Each step can be done again, and a start recomputes all of them.
+//! the new link is staged, so that publishing itself needs no space; then comes the one rename; then the links of names
+//! that are gone are removed. Each step can be done again, and a start recomputes all of them.
 
 use std::path::Path;
 
-use super::{
-    Error, FindObject, Home, Volume,
-    home::{DATA, NEXT_DATA, through_data, tree_of},
-};
+use super::{Error, Home, Layout, Volume, home::NEXT_DATA, shown::FILES};
 use crate::{
     disk::{self, Kind, Staging, Wanted, place},
-    manifest::{Nodes, Release},
     path::SitePath,
 };
 
@@ -42,6 +38,13 @@ pub enum Prepared {
         /// The live generation.
         generation: String,
     },
+    /// Plain files at the root, one after the other.
+    Files {
+        /// Where, in order, and its name in the staging directory.
+        put: Vec<(SitePath, String)>,
+        /// What goes after that.
+        remove: Vec<SitePath>,
+    },
 }
 
 impl Prepared {
@@ -52,6 +55,7 @@ impl Prepared {
             Self::Flip { generation, .. } | Self::Replace { generation, .. } | Self::Remove { generation, .. } => {
                 generation
             }
+            Self::Files { .. } => FILES,
         }
     }
 }
@@ -70,7 +74,7 @@ impl Volume {
         wanted: &Wanted,
     ) -> Result<Prepared, Error> {
         self.check_free([path.top()].into_iter())?;
-        if path.parent().is_none() && !self.is_our_link(path.top())? {
+        if self.layout() == &Layout::Docroot && path.parent().is_none() && !self.is_our_link(path.top())? {
             self.link(path.top())?;
             self.root().sync()?;
         }
@@ -91,54 +95,18 @@ impl Volume {
         Ok(disk::if_there(folder.stat(path.name()))?.is_none_or(|stat| stat.kind == Kind::File))
     }
 
-    /// Builds a generation for `release`, reusing what the live one has.
-    ///
-    /// # Errors
-    /// When the release or the disk cannot be read or written; [`Error::InTheWay`] when a name at the root is taken.
-    pub fn prepare_generation(
-        &self,
-        home: &Home,
-        staging: &Staging,
-        nodes: &dyn Nodes,
-        release: Release,
-        objects: &FindObject<'_>,
-    ) -> Result<Prepared, Error> {
-        let top = release.top(nodes)?;
-        self.check_free(top.iter().map(|name| &**name))?;
-        let live = self.live()?;
-        let generation = home.build(staging, nodes, release, live.as_deref(), objects)?;
-        // In the root itself, as kubelet does: that shows that the root can be written, before there is no way back.
-        disk::if_there(self.root().unlink(NEXT_DATA))?;
-        self.root().symlink(tree_of(&generation), NEXT_DATA)?;
-        self.link_all(&top, &self.our_links()?)?;
-        self.root().sync()?;
-        Ok(Prepared::Flip { generation, top })
-    }
-
-    fn check_free<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
-        // A link there is replaced, whatever it leads to; anything else would refuse the rename when it is too late.
-        if disk::if_there(self.root().stat(DATA))?.is_some_and(|stat| stat.kind != Kind::Link) {
-            return Err(Error::InTheWay { path: DATA.into() });
-        }
-        for name in names {
-            if disk::if_there(self.root().stat(name))?.is_some() && !self.is_our_link(name)? {
-                return Err(Error::InTheWay { path: name.into() });
-            }
-        }
-        Ok(())
-    }
-
     /// Makes what was prepared visible, durably. The caller holds the lock. What it costs grows with the names at the
     /// root for a flip, and not at all with the site for one file.
     ///
     /// # Errors
     /// When the disk refuses; the next start finishes.
     pub fn publish(&self, home: &Home, staging: &Staging, prepared: &Prepared) -> Result<(), Error> {
-        home.forget_shown()?;
         match prepared {
             Prepared::Flip { top, .. } => {
                 let old = self.live()?;
-                self.root().rename(NEXT_DATA, self.root(), DATA)?;
+                if let Some(data) = self.layout().data() {
+                    self.root().rename(NEXT_DATA, self.root(), data)?;
+                }
                 self.root().sync()?;
                 if let Some(old) = old {
                     home.retire(&old);
@@ -159,6 +127,7 @@ impl Volume {
                 }
                 Ok(())
             }
+            Prepared::Files { put, remove } => self.publish_files(home, staging, put, remove),
         }
     }
 
@@ -179,51 +148,7 @@ impl Volume {
                 disk::if_there(self.root().unlink(NEXT_DATA))?;
                 Ok(home.trees.remove_all(generation)?)
             }
-            Prepared::Replace { .. } | Prepared::Remove { .. } => Ok(()),
-        }
-    }
-
-    /// Makes the root's links those of `top`, where a crash or somebody else left others.
-    ///
-    /// # Errors
-    /// [`Error::InTheWay`] when one of the names is taken; when the disk refuses.
-    pub fn mend_links(&self, top: &[Box<str>]) -> Result<(), Error> {
-        let links = self.our_links()?;
-        // All that can be linked, also when one of them cannot.
-        let linked = self.link_all(top, &links);
-        self.unlink_others(top, &links)?;
-        self.root().sync()?;
-        linked
-    }
-
-    fn link_all(&self, top: &[Box<str>], links: &[String]) -> Result<(), Error> {
-        let mut done = Ok(());
-        for name in top {
-            if links.binary_search_by(|link| (**link).cmp(name)).is_err() {
-                done = done.and(self.link(name));
-            }
-        }
-        done
-    }
-
-    fn unlink_others(&self, top: &[Box<str>], links: &[String]) -> Result<(), Error> {
-        for gone in links.iter().filter(|link| top.binary_search_by(|name| (**name).cmp(link)).is_err()) {
-            disk::if_there(self.root().unlink(gone))?;
-        }
-        Ok(())
-    }
-
-    /// Makes the root's link for `name`; never over anything.
-    fn link(&self, name: &str) -> Result<(), Error> {
-        match self.root().symlink(through_data(name), name) {
-            Err(error) if error.is_taken() => {
-                if self.is_our_link(name)? {
-                    Ok(())
-                } else {
-                    Err(Error::InTheWay { path: name.into() })
-                }
-            }
-            done => Ok(done?),
+            Prepared::Replace { .. } | Prepared::Remove { .. } | Prepared::Files { .. } => Ok(()),
         }
     }
 }

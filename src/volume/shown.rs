@@ -1,22 +1,28 @@
 //! What a volume remembers of the release that it shows.
 //!
-//! The file is taken away before the live generation changes and written when the change is complete. So it is either
-//! true or missing, whatever dies in between; when it is missing, the generation is compared with the head, file by file.
-//! It need not be durable: a start compares anyway.
+//! The file names the last entry whose publishing is complete, and is written anew after each. A publish begins with its
+//! entry in the journal; so whoever dies on the way leaves a file that names another entry than the head, and the next
+//! process compares the generation with the head, file by file. It need not be durable: a start compares anyway.
+//!
+//! It is also what tells that a journal is not the one that the volume has known: emptied, swapped, or restored from
+//! before.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Error, Home, Volume,
-    home::{DATA, tree_of},
+    Error, Home, Layout, Volume,
+    home::{HOME, tree_of},
 };
 use crate::{
     digest::Digest,
-    disk::{self, Staging},
+    disk::{self, Directory, Staging},
     entry::{Committed, SiteId},
+    manifest::Release,
 };
 
 const FILE: &str = "shown.json";
+/// What the one generation of plain files is called.
+pub(super) const FILES: &str = "files";
 
 /// Which entry of which journal a generation shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +56,12 @@ impl Shown {
         }
     }
 
+    /// Manifest and times.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        Release { manifest: self.release, times: self.times }
+    }
+
     /// Whether it is the entry `head` that is shown.
     #[must_use]
     pub fn is(&self, head: &Committed) -> bool {
@@ -58,14 +70,40 @@ impl Shown {
 }
 
 impl Volume {
-    /// The name of the live generation: where `..data` points, when that is one of ours.
+    /// The name of the live generation: where the one link points, when that is one of ours. Plain files are the only
+    /// generation of their volume.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn live(&self) -> Result<Option<String>, Error> {
-        let Some(target) = self.root().link_target(DATA)? else { return Ok(None) };
+        let Some(data) = self.layout().data() else {
+            let shown = disk::if_there(self.root().stat(format!("{HOME}/{FILE}")))?;
+            return Ok(shown.map(|_| FILES.into()));
+        };
+        let Some(target) = self.root().link_target(data)? else { return Ok(None) };
         let name = target.file_name().and_then(|name| name.to_str()).map(String::from);
         Ok(name.filter(|name| target.to_str() == Some(&*tree_of(name))))
+    }
+
+    /// The tree of a generation; none when it is gone.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn tree(&self, home: &Home, generation: &str) -> Result<Option<Directory>, Error> {
+        match self.layout() {
+            Layout::Files => Ok(Some(self.root().clone())),
+            _ => Ok(disk::if_directory(home.trees.directory(generation))?),
+        }
+    }
+
+    /// The last entry that was shown completely, as far as that is remembered, whatever became of it since.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn remembered(&self, home: &Home) -> Result<Option<Shown>, Error> {
+        let bytes = disk::if_there(home.directory.read(FILE))?;
+        // A power cut may have left it torn: then it tells nothing.
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     /// What the volume is known to show; none when that has to be found out.
@@ -73,24 +111,13 @@ impl Volume {
     /// # Errors
     /// When the disk refuses.
     pub fn shown(&self, home: &Home) -> Result<Option<Shown>, Error> {
-        let Some(bytes) = disk::if_there(home.directory.read(FILE))? else { return Ok(None) };
-        // A power cut may have left it torn: then it tells nothing.
-        let shown: Option<Shown> = serde_json::from_slice(&bytes).ok();
         let live = self.live()?;
-        Ok(shown.filter(|shown| live.as_ref() == Some(&shown.generation)))
+        Ok(self.remembered(home)?.filter(|shown| live.as_ref() == Some(&shown.generation)))
     }
 }
 
 impl Home {
-    /// Before the live generation changes.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub(super) fn forget_shown(&self) -> Result<(), disk::Error> {
-        disk::if_there(self.directory.unlink(FILE)).map(drop)
-    }
-
-    /// After the change is complete.
+    /// Once the change is complete.
     ///
     /// # Errors
     /// When the disk refuses.

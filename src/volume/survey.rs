@@ -1,10 +1,10 @@
 //! What lies on a volume before we touch it.
 
-use std::{ffi::OsStr, path::Path};
+use std::ffi::OsStr;
 
 use super::{
-    Error, Volume,
-    home::{DATA, HOME, NEXT_DATA, through_data},
+    Error, Layout, Volume,
+    home::{DATA, HOME, NEXT_DATA},
 };
 use crate::disk::Kind;
 
@@ -35,23 +35,21 @@ impl Volume {
         Ok(if foreign.is_empty() { Survey::Empty } else { Survey::Foreign(foreign) })
     }
 
+    /// Whether it is ours, or, beside the one link of its layout, none of our business.
     fn is_ours(&self, name: &OsStr) -> Result<bool, Error> {
-        let Some(text) = name.to_str() else { return Ok(false) };
-        Ok(match text {
-            HOME => self.root().stat(HOME)?.kind == Kind::Directory,
-            DATA => self.live()?.is_some(),
-            NEXT_DATA => self.root().stat(NEXT_DATA)?.kind == Kind::Link,
-            _ => self.is_our_link(text)?,
+        let text = name.to_str().unwrap_or_default();
+        Ok(match (self.layout(), text) {
+            (_, HOME) => self.root().stat(HOME)?.kind == Kind::Directory,
+            (Layout::Docroot | Layout::Link(_), NEXT_DATA) => self.root().stat(NEXT_DATA)?.kind == Kind::Link,
+            (Layout::Docroot, DATA) => self.live()?.is_some(),
+            (Layout::Docroot, name) => self.is_our_link(name)?,
+            (Layout::Link(link), name) => **link != *name || self.live()?.is_some(),
+            (Layout::Files, _) => false,
         })
-    }
-
-    /// Whether the root's entry `name` is our link through `..data`.
-    pub(super) fn is_our_link(&self, name: &str) -> Result<bool, Error> {
-        Ok(self.root().link_target(name)?.is_some_and(|target| target == Path::new(&through_data(name))))
     }
 }
 
-fn is_the_file_systems(name: &OsStr) -> bool {
+pub(super) fn is_the_file_systems(name: &OsStr) -> bool {
     name == "lost+found" || name == ".snapshot" || name.to_str().is_some_and(|name| name.starts_with(".nfs"))
 }
 

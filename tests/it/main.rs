@@ -14,6 +14,8 @@ mod hostile;
 mod hostile_archives;
 mod http;
 mod journal;
+mod layouts;
+mod linger;
 mod listing;
 mod main_job;
 mod mount;

@@ -1,0 +1,136 @@
+//! Which files outlive the release that had them, and for how long.
+//!
+//! What a deploy or a seed drops may linger. What somebody deletes, and all that lingers when somebody rolls back, goes
+//! at once: whoever does that wants it gone.
+
+use super::{Change, Depot, Error, State, plan::Plan};
+use crate::{
+    disk::Staging,
+    entry::{Committed, Entry},
+    manifest::{File, Tree},
+    path::SitePath,
+    volume::Lingering,
+};
+
+/// What lingers before a commit and after it.
+#[derive(Debug)]
+pub(super) struct Linger {
+    pub(super) before: Lingering,
+    pub(super) after: Lingering,
+}
+
+impl Linger {
+    /// Whether something begins or ends to linger: then the live generation is not only one rename away.
+    pub(super) fn changes(&self) -> bool {
+        self.before.files().map(|(path, _)| path).ne(self.after.files().map(|(path, _)| path))
+    }
+}
+
+impl Depot {
+    /// What lingers once `change` has made `plan` of the head.
+    pub(super) fn linger(&self, state: &State, change: &Change, plan: &Plan) -> Result<Linger, Error> {
+        let before = state.home.lingering()?;
+        let mut after = before.clone();
+        match change {
+            Change::Restore(_) => after = Lingering::default(),
+            Change::Remove(path) => purge(&mut after, path),
+            Change::RemoveFolder(path) => purge(&mut after, path),
+            Change::Put { .. } if !self.keep.linger.is_zero() => {
+                let until = now().saturating_add(self.keep.linger.as_secs());
+                for difference in &plan.changes {
+                    if let (Some(was), None) = (difference.was, difference.is) {
+                        after.add(difference.path.clone(), was, until);
+                    }
+                }
+            }
+            Change::Put { .. } => {}
+        }
+        make_way(&mut after, &Tree::new(state.store.nodes(), plan.release.manifest))?;
+        Ok(Linger { before, after })
+    }
+
+    /// What lingers beside `head`, for whoever applies it.
+    pub(super) fn lingering(&self, state: &State, head: &Committed) -> Result<Linger, Error> {
+        let before = state.home.lingering()?;
+        let mut after = before.clone();
+        make_way(&mut after, &Tree::new(state.store.nodes(), head.entry.release))?;
+        Ok(Linger { before, after })
+    }
+
+    /// Removes, for `change`, a file or folder that only lingers; tells whether there was one. The caller holds the lock.
+    pub(super) fn purge(
+        &self,
+        state: &State,
+        staging: &Staging,
+        head: &Committed,
+        change: &Change,
+    ) -> Result<bool, Error> {
+        let (Change::Remove(path) | Change::RemoveFolder(path)) = change else { return Ok(false) };
+        let mut after = state.home.lingering()?;
+        let before = after.clone();
+        purge(&mut after, path);
+        if after == before {
+            return Ok(false);
+        }
+        self.end_lingering(state, staging, head, &before, &after)?;
+        Ok(true)
+    }
+
+    /// Removes what has lingered long enough. The caller holds the lock, and the volume shows `head`.
+    pub(super) fn expire(&self, state: &State, head: &Committed) -> Result<(), Error> {
+        let before = state.home.lingering()?;
+        let mut after = before.clone();
+        after.retain(|_, until| Ok::<_, Error>(until > now()))?;
+        if after != before {
+            let staging = Staging::create(&state.home.staging, state.home.mode)?;
+            self.end_lingering(state, &staging, head, &before, &after)?;
+        }
+        Ok(())
+    }
+
+    /// The files go first and the list follows: killed in between, they are looked for again.
+    fn end_lingering(
+        &self,
+        state: &State,
+        staging: &Staging,
+        head: &Committed,
+        before: &Lingering,
+        after: &Lingering,
+    ) -> Result<(), Error> {
+        let release = Tree::<File>::new(state.store.nodes(), head.entry.release);
+        if let Some(tree) = self.volume.live()?.map(|live| self.volume.tree(&state.home, &live)).transpose()?.flatten()
+        {
+            for path in before.without(after) {
+                if release.find(path)?.is_none() {
+                    tree.remove_with_empty_folders(path)?;
+                }
+            }
+        }
+        state.home.keep_lingering(staging, after)?;
+        self.settle_links(state, head)?;
+        Ok(())
+    }
+}
+
+fn purge(lingering: &mut Lingering, gone: &SitePath) {
+    let below = format!("{gone}/");
+    let kept = lingering.retain(|path, _| Ok::<_, Error>(path != gone && !path.as_str().starts_with(&below)));
+    kept.expect("nothing fails here");
+}
+
+/// Nothing lingers where the release has something: at its path, at a folder above, or below it.
+fn make_way(lingering: &mut Lingering, release: &Tree<'_, File>) -> Result<(), Error> {
+    lingering.retain(|path, _| {
+        let above = std::iter::successors(path.parent(), SitePath::parent);
+        for at in std::iter::once(path.clone()).chain(above) {
+            if release.find(&at)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(!release.is_folder(path)?)
+    })
+}
+
+fn now() -> u64 {
+    u64::try_from(Entry::now().timestamp()).unwrap_or_default()
+}

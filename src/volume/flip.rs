@@ -1,0 +1,54 @@
+//! Preparing the turn of the one link to a new generation.
+
+use super::{
+    Error, FindObject, Home, Lingering, Prepared, Volume,
+    home::{NEXT_DATA, tree_of},
+};
+use crate::{
+    disk::{self, Staging},
+    manifest::{self, Nodes, Release},
+};
+
+impl Volume {
+    /// Builds a generation for `release` and what lingers beside it, reusing what the live one has.
+    ///
+    /// # Errors
+    /// When the release or the disk cannot be read or written; [`Error::InTheWay`] when a name at the root is taken.
+    pub fn prepare_generation(
+        &self,
+        home: &Home,
+        staging: &Staging,
+        nodes: &dyn Nodes,
+        release: Release,
+        lingering: &Lingering,
+        objects: &FindObject<'_>,
+    ) -> Result<Prepared, Error> {
+        let top = self.top(nodes, release, lingering)?;
+        self.check_free(top.iter().map(|name| &**name))?;
+        let live = self.live()?;
+        let generation = home.build(staging, nodes, release, live.as_deref(), lingering, objects)?;
+        // In the root itself, as kubelet does: that shows that the root can be written, before there is no way back.
+        disk::if_there(self.root().unlink(NEXT_DATA))?;
+        self.root().symlink(tree_of(&generation), NEXT_DATA)?;
+        self.link_all(&top, &self.our_links()?)?;
+        self.root().sync()?;
+        Ok(Prepared::Flip { generation, top })
+    }
+
+    /// The names of the root's links while `release` is shown, sorted.
+    ///
+    /// # Errors
+    /// When the release cannot be read.
+    pub fn top(
+        &self,
+        nodes: &dyn Nodes,
+        release: Release,
+        lingering: &Lingering,
+    ) -> Result<Vec<Box<str>>, manifest::Error> {
+        let mut top = release.top(nodes)?;
+        top.extend(lingering.tops().into_iter().map(Box::from));
+        top.sort_unstable();
+        top.dedup();
+        Ok(top)
+    }
+}
