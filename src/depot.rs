@@ -76,6 +76,8 @@ pub struct Depot {
     /// Our directory on the volume, once there is one: this or another process makes it with the first write.
     state: RwLock<Option<Arc<State>>>,
     retired: Mutex<Retired>,
+    /// When the root's links were last looked at.
+    looked: Mutex<Option<Instant>>,
     /// Taken before the volume's lock: the threads of one process queue here, where waiting costs nothing.
     turn: parking_lot::Mutex<()>,
     /// How long a write waits for another process to free the volume.
@@ -103,6 +105,7 @@ impl Depot {
             volume: Volume::open(path, layout)?,
             state: RwLock::new(None),
             retired: Mutex::new(Retired::default()),
+            looked: Mutex::new(None),
             turn: parking_lot::Mutex::new(()),
             patience,
             keep,

@@ -1,6 +1,9 @@
 //! The second verb: the volume shows the journal's head.
 
-use std::{sync::PoisonError, time::Duration};
+use std::{
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
 
 use super::{Depot, Error, State};
 use crate::{
@@ -8,6 +11,9 @@ use crate::{
     entry::{Committed, Entry},
     volume::{self, Shown, Waiting},
 };
+
+/// Time between two looks at the root's links while nothing else tells that one is missing.
+const LINKS: Duration = Duration::from_mins(1);
 
 /// What a start found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,11 +126,17 @@ impl Depot {
         if let Some(head) = state.store.journal().head()?
             && !self.is_adrift()
         {
-            if !self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(&head)) {
+            let is_shown = self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(&head));
+            if !is_shown {
                 let staging = Staging::create(&state.home.staging, state.home.mode)?;
                 self.catch_up(&state, &staging, &head)?;
             }
-            self.settle_links(&state, &head)?;
+            // Looking at the links takes a call for each name at the root.
+            let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+            if !is_shown || looked.is_none_or(|at| at.elapsed() > LINKS) {
+                self.settle_links(&state, &head)?;
+                *looked = Some(Instant::now());
+            }
             self.expire(&state, &head)?;
         }
         Ok(waiting)

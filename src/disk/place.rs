@@ -15,7 +15,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Directory, Error};
+use super::{Directory, Error, sync::close};
 use crate::digest::{Digest, Hasher};
 
 /// Bytes copied at a time.
@@ -91,6 +91,7 @@ pub fn place(
         return Err(damaged());
     }
     dress(&copy, wanted.mtime, wanted.executable).map_err(|errno| failed("fchmod", errno.into()))?;
+    close(copy).map_err(|errno| failed("close", errno.into()))?;
     Ok(true)
 }
 

@@ -15,7 +15,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Directory, Error, FileSystem, place::dress};
+use super::{Directory, Error, FileSystem, place::dress, sync::close};
 use crate::{
     digest::{Digest, Hasher},
     random,
@@ -138,6 +138,7 @@ impl Staging {
             file.write_all(&chunk[..filled]).map_err(|error| failed("write", error))?;
             size += filled as u64;
         }
+        close(file).map_err(|errno| failed("close", errno.into()))?;
         Ok(Staged { digest: hasher.finish(), size, executable, name: name.into() })
     }
 
@@ -148,11 +149,9 @@ impl Staging {
     pub fn bytes(&self, bytes: &[u8]) -> Result<String, Error> {
         let name = self.fresh_name();
         let mut file = self.directory.create(&name, self.mode & 0o666)?;
-        file.write_all(bytes).map_err(|source| Error {
-            call: "write",
-            path: self.directory.path().join(&name),
-            source,
-        })?;
+        let failed = |call, source| Error { call, path: self.directory.path().join(&name), source };
+        file.write_all(bytes).map_err(|error| failed("write", error))?;
+        close(file).map_err(|errno| failed("close", errno.into()))?;
         Ok(name)
     }
 

@@ -5,9 +5,9 @@
 //! nothing there. A sync that failed is final: the kernel drops the dirty pages it could not write, so that a second try
 //! would succeed and lie.
 
-use std::path::Path;
+use std::{fs::File, path::Path};
 
-use rustix::fs;
+use rustix::{fs, io::Errno};
 
 use super::{Directory, Error};
 
@@ -83,6 +83,16 @@ impl Directory {
     pub fn sync_file(&self, name: impl AsRef<Path>) -> Result<(), Error> {
         let file = self.file(&name)?;
         fs::fsync(&file).map_err(self.failed("fsync", name.as_ref()))
+    }
+}
+
+/// Closes a file that was written to. A file server may tell only now that it could not keep the bytes (close(2)), and
+/// tells nobody else: whoever opens the file later and syncs it learns nothing.
+pub(super) fn close(file: File) -> Result<(), Errno> {
+    match nix::unistd::close(file) {
+        // It is closed all the same.
+        Ok(()) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(errno) => Err(Errno::from_raw_os_error(errno as i32)),
     }
 }
 

@@ -19,6 +19,8 @@ use crate::disk;
 
 const LOCK: &str = "lock";
 const FILLING: &str = "filling";
+/// Waiting that is not worth a line in the log.
+const QUIETLY: Duration = Duration::from_secs(3);
 /// Between two looks at a lock that is taken.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -49,7 +51,12 @@ impl Home {
     fn lock_on(&self, name: &str, patience: Duration) -> Result<Lock, Error> {
         let file = self.directory.lock_file(name, self.mode & 0o660)?;
         let start = Instant::now();
+        let mut is_said = false;
         loop {
+            if !is_said && start.elapsed() > QUIETLY {
+                is_said = true;
+                tracing::info!(lock = name, ?patience, "another process holds the volume: waiting for it");
+            }
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Lock { _file: file }),
                 Err(Errno::WOULDBLOCK | Errno::INTR) if start.elapsed() < patience => thread::sleep(PAUSE),
