@@ -26,6 +26,7 @@ mod preview;
 mod seed;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub use apply::Recovered;
 pub use change::{Change, Condition, Proposal};
@@ -37,6 +38,7 @@ pub use ingest::Ingest;
 pub use keep::Keep;
 pub use live::Found;
 pub use seed::{Occasion, When};
+pub use verify::{Finding, Lost, Needs, Place, Scope, Verified, grouped};
 
 use std::{
     path::Path,

@@ -5,12 +5,14 @@
 //! it so. Errors always name the call and the path.
 
 mod directory;
+mod holding;
 mod place;
 mod staging;
 mod stat;
 mod sync;
 
 pub use directory::Directory;
+pub use holding::{Holding, held};
 pub use place::{Wanted, place};
 pub use staging::{StageError, Staged, Staging};
 pub use stat::{Kind, Stat};

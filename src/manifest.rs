@@ -16,8 +16,8 @@ mod tree;
 
 pub use edit::{Edited, Edits};
 pub use file::{File, Sum};
-pub use node::{Directory, Item, Leaf};
-pub use release::{Folder, Release};
+pub use node::{Directory, Item, Leaf, Row, rows};
+pub use release::{Folder, Release, Unread};
 pub use time::Time;
 pub use tree::Tree;
 

@@ -4,10 +4,12 @@
 //! and manifest nodes are named by their digests, and a journal entry is made once, if absent. Everything that an entry
 //! names is durable before the entry is.
 
+mod audit;
 mod journal;
 mod nodes;
 mod objects;
 
+pub use audit::Shelf;
 pub use journal::{Appended, Journal};
 
 use std::collections::BTreeSet;
@@ -190,8 +192,11 @@ impl Store {
 #[derive(Debug, Default)]
 pub struct Admitted(Vec<(Room, Digest)>);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Room {
+/// The two rooms in which files are named by their digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Room {
+    /// The bytes of files.
     Objects,
+    /// Nodes of manifests and times.
     Manifests,
 }

@@ -14,6 +14,7 @@ mod files;
 mod flip;
 mod generation;
 mod home;
+mod inspect;
 mod layout;
 mod linger;
 mod links;
@@ -25,6 +26,7 @@ mod sweep;
 
 pub use files::Put;
 pub use home::Home;
+pub use inspect::{Fault, KnownInode, inspect_file, inspect_folder};
 pub use layout::Layout;
 pub use linger::Lingering;
 pub use lock::Lock;

@@ -79,7 +79,13 @@ fn render(error: &anyhow::Error, hint: Option<&str>) -> String {
     text
 }
 
-/// Control characters of a foreign name must not reach a terminal.
+/// A text whose control characters, as in a foreign name, do not reach a terminal.
+pub(super) fn plain(said: &str) -> String {
+    let mut text = String::new();
+    push_plain(&mut text, said);
+    text
+}
+
 fn push_plain(text: &mut String, said: &str) {
     for character in said.trim_end().chars() {
         if character.is_control() && character != '\n' {

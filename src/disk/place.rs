@@ -63,7 +63,7 @@ pub fn place(
     if stat.size != wanted.size {
         return Err(damaged());
     }
-    if stat.is(wanted.size, wanted.mtime, wanted.executable) {
+    if stat.is(wanted.size, wanted.mtime, wanted.executable) && stat.has_mode(wanted.executable) {
         match from.link(name, to, as_name) {
             Ok(()) => return Ok(false),
             Err(error) if !asks_for_a_copy(&error) => return Err(error),
@@ -120,6 +120,11 @@ mod tests {
         assert!(!copies("twin", 1_000, false), "the twin is a link");
         assert!(copies("later", 2_000, false), "other mtime");
         assert!(copies("tool", 1_000, true), "other mode");
+        let first = scratch.path().join("first");
+        std::fs::set_permissions(&first, std::os::unix::fs::PermissionsExt::from_mode(0o664)).expect("as kubelet does");
+        assert!(!copies("writable for a group", 1_000, false));
+        std::fs::set_permissions(&first, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("by hand");
+        assert!(copies("readable again", 1_000, false), "nobody could read a link");
         assert_eq!(directory.stat("first").expect("there").mtime, 1_000);
         assert!(directory.stat("later").expect("there").is(0, 2_000, false));
         assert!(directory.stat("tool").expect("there").is(0, 1_000, true));

@@ -34,6 +34,8 @@ pub struct Stat {
     pub uid: u32,
     /// Names that the inode has.
     pub links: u64,
+    /// The inode's number: equal for names of the same bytes on one file system.
+    pub inode: u64,
 }
 
 impl From<fs::Stat> for Stat {
@@ -53,6 +55,7 @@ impl From<fs::Stat> for Stat {
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
             links: stat.st_nlink as u64,
+            inode: stat.st_ino,
         }
     }
 }
@@ -64,5 +67,12 @@ impl Stat {
         self.kind == Kind::File
             && (self.size, self.mtime, self.mtime_nanos) == (size, mtime, 0)
             && (self.mode & 0o111 != 0) == executable
+    }
+
+    /// Whether the mode is one that a file is published with, but for group-write, which kubelet adds where the Pod has
+    /// an `fsGroup`.
+    #[must_use]
+    pub fn has_mode(&self, executable: bool) -> bool {
+        self.mode & !0o020 == if executable { 0o755 } else { 0o644 }
     }
 }

@@ -166,11 +166,49 @@ fn gather<L: Leaf>(
 ) -> Result<(), Error> {
     let bytes = nodes.node(digest).map_err(|source| Error::Node { digest: *digest, source })?;
     seen(*digest);
+    rows::<L>(digest, &bytes, &mut |line, row| {
+        let malformed = || Error::Malformed { digest: *digest, line };
+        match row {
+            Row::Part(part) => {
+                let levels = levels.checked_sub(1).ok_or_else(malformed)?;
+                gather::<L>(nodes, &part, levels, directory, seen)
+            }
+            Row::Entry(key, item) => {
+                if directory.last_key_value().is_some_and(|(last, _)| *last >= key) {
+                    return Err(malformed());
+                }
+                directory.insert(key, item);
+                Ok(())
+            }
+        }
+    })
+}
+
+/// One line of a node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Row<L: Leaf> {
+    /// A node of which the directory is made, among others.
+    Part(Digest),
+    /// An entry by its key.
+    Entry(Box<str>, Item<L>),
+}
+
+/// Reads the lines of one node alone, whose `bytes` have been checked against its `digest`; `each` gets them with their
+/// numbers, from 2. The order of keys is not checked.
+///
+/// # Errors
+/// [`Error::Malformed`]; or those of `each`.
+pub fn rows<L: Leaf>(
+    digest: &Digest,
+    bytes: &[u8],
+    each: &mut dyn FnMut(usize, Row<L>) -> Result<(), Error>,
+) -> Result<(), Error> {
     let malformed = |line| Error::Malformed { digest: *digest, line };
-    let text = std::str::from_utf8(&bytes).map_err(|_| malformed(0))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| malformed(0))?;
     let body = text.strip_prefix(L::KIND).and_then(|text| text.strip_prefix('\n')).ok_or_else(|| malformed(1))?;
     for (index, line) in body.split_terminator('\n').enumerate() {
-        let malformed = || malformed(index + 2);
+        let number = index + 2;
+        let malformed = || malformed(number);
         let mut rest = line;
         let mut word = || {
             let (word, after) = rest.split_once(' ')?;
@@ -178,24 +216,20 @@ fn gather<L: Leaf>(
             Some(word)
         };
         let kind = word().ok_or_else(malformed)?;
-        let item = if kind == "dir" || kind == "part" {
+        let row = if kind == "dir" || kind == "part" {
             let digest: Digest = word().and_then(|word| word.parse().ok()).ok_or_else(malformed)?;
             let total = L::Total::parse(&mut word).ok_or_else(malformed)?;
-            if kind == "part" {
-                let levels = levels.checked_sub(1).ok_or_else(malformed)?;
-                gather::<L>(nodes, &digest, levels, directory, seen)?;
-                continue;
-            }
-            Item::Folder(digest, total)
+            if kind == "part" { Row::Part(digest) } else { Row::Entry(rest.into(), Item::Folder(digest, total)) }
         } else {
-            Item::Leaf(L::parse(kind, &mut word).ok_or_else(malformed)?)
+            let leaf = L::parse(kind, &mut word).ok_or_else(malformed)?;
+            Row::Entry(rest.into(), Item::Leaf(leaf))
         };
-        let sorted = directory.last_key_value().is_none_or(|(last, _)| **last < *rest);
-        let named = rest.ends_with('/') == matches!(item, Item::Folder(..)) && !rest.is_empty();
-        if !sorted || !named {
+        if let Row::Entry(key, item) = &row
+            && (key.is_empty() || key.ends_with('/') != matches!(item, Item::Folder(..)))
+        {
             return Err(malformed());
         }
-        directory.insert(rest.into(), item);
+        each(number, row)?;
     }
     Ok(())
 }

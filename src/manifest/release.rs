@@ -52,7 +52,7 @@ impl Release {
         nodes: &dyn Nodes,
         visit: &mut dyn FnMut(&Folder) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.descend(nodes, None, Some(self.times), visit)
+        Self::descend(nodes, &self.root(), visit)
     }
 
     /// The names at the site's root.
@@ -66,49 +66,66 @@ impl Release {
         Ok(names)
     }
 
+    /// The site's root, for whoever visits folder by folder.
+    #[must_use]
+    pub fn root(&self) -> Unread {
+        Unread { path: None, manifest: self.manifest, times: Some(self.times) }
+    }
+
     fn descend<E: From<Error>>(
-        &self,
         nodes: &dyn Nodes,
-        path: Option<SitePath>,
-        times: Option<Digest>,
+        unread: &Unread,
         visit: &mut dyn FnMut(&Folder) -> Result<(), E>,
     ) -> Result<(), E> {
+        let (folder, below) = unread.read(nodes)?;
+        visit(&folder)?;
+        below.iter().try_for_each(|below| Self::descend(nodes, below, visit))
+    }
+}
+
+/// A folder of a release that has not been read yet.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    /// Where it is; none for the site's root.
+    pub path: Option<SitePath>,
+    manifest: Digest,
+    times: Option<Digest>,
+}
+
+impl Unread {
+    /// The folder, and the folders in it.
+    ///
+    /// # Errors
+    /// When a node cannot be read, or a file has no time.
+    pub fn read(&self, nodes: &dyn Nodes) -> Result<(Folder, Vec<Self>), Error> {
         let entries = Tree::<File>::new(nodes, self.manifest).folder(None)?.unwrap_or_default();
-        let mut times = match times {
+        let mut times = match self.times {
             Some(root) => Tree::<Time>::new(nodes, root).folder(None)?.unwrap_or_default(),
             None => Directory::new(),
         };
-        let mut folder = Folder { path, files: Vec::new(), folders: Vec::new() };
+        let mut folder = Folder { path: self.path.clone(), files: Vec::new(), folders: Vec::new() };
         let mut below = Vec::new();
-        let full = |name: &str| match &folder.path {
-            Some(path) => format!("{path}/{name}").parse::<SitePath>(),
-            None => name.parse(),
-        };
         for (key, item) in entries {
             let time = times.remove(&key);
             match (item, time) {
                 (Item::Leaf(file), Some(Item::Leaf(Time { mtime: Some(mtime), .. }))) => {
-                    full(&key).map_err(Error::from)?;
+                    folder.below(&key).parse::<SitePath>()?;
                     folder.files.push((key, file, mtime));
                 }
-                (Item::Leaf(_), _) => return Err(Error::NoTime(key.into()).into()),
+                (Item::Leaf(_), _) => return Err(Error::NoTime(key.into())),
                 (Item::Folder(manifest, _), time) => {
                     let name = key.trim_end_matches('/');
-                    let path = full(name).map_err(Error::from)?;
+                    let path = Some(folder.below(name).parse()?);
                     let times = match time {
                         Some(Item::Folder(times, ())) => Some(times),
                         _ => None,
                     };
                     folder.folders.push(name.into());
-                    below.push((path, manifest, times));
+                    below.push(Self { path, manifest, times });
                 }
             }
         }
-        visit(&folder)?;
-        for (path, manifest, times) in below {
-            Self { manifest, times: self.times }.descend(nodes, Some(path), times, visit)?;
-        }
-        Ok(())
+        Ok((folder, below))
     }
 }
 

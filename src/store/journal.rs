@@ -72,6 +72,14 @@ impl Journal {
         Ok(seen.clone())
     }
 
+    /// The numbers of all entries, oldest first.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn numbers(&self) -> Result<Vec<u64>, disk::Error> {
+        Ok(self.directory.list()?.iter().filter_map(|name| sequence(name)).collect())
+    }
+
     /// The entry `seq`, when it is there.
     ///
     /// # Errors

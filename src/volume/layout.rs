@@ -41,7 +41,8 @@ impl Layout {
     }
 
     /// The name of the one link that publishes, where there is one.
-    pub(super) fn data(&self) -> Option<&str> {
+    #[must_use]
+    pub fn data(&self) -> Option<&str> {
         match self {
             Self::Docroot => Some(DATA),
             Self::Link(name) => Some(name),

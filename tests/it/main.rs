@@ -36,4 +36,5 @@ mod stopping;
 mod tls;
 mod tokens;
 mod uploads;
+mod verify;
 mod weed;
