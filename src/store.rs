@@ -10,7 +10,7 @@ mod nodes;
 mod objects;
 
 pub use audit::Shelf;
-pub use journal::{Appended, Journal};
+pub use journal::{Appended, History, Journal, Piece};
 
 use std::collections::BTreeSet;
 

@@ -3,14 +3,26 @@
 //! An entry appears whole or not at all: it is written and synced under another name and then linked to its number, which
 //! fails when the number is taken. That alone decides who wins; locks only save work. Each entry holds the digest of the
 //! one before, so that a journal that was cut, swapped or restored from elsewhere shows.
+//!
+//! Old entries are folded into segments, files that stand for a range of numbers and hold those of them that are kept.
+//! The newest entry always is a file, so the folder stays short, and no hint of where the head lies is needed: it is the
+//! highest number in a listing.
+
+mod fold;
+mod history;
+mod listing;
+mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    ffi::OsStr,
     io,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use rustix::io::Errno;
+
+pub use history::{History, Piece};
 
 use super::Error;
 use crate::{
@@ -18,6 +30,8 @@ use crate::{
     disk::{self, Directory, Staging},
     entry::{Committed, Entry},
 };
+use listing::{Listing, file_name};
+use segment::Line;
 
 /// What became of an entry.
 #[derive(Debug)]
@@ -36,79 +50,90 @@ pub struct Journal {
     seen: Mutex<Option<Arc<Committed>>>,
 }
 
-fn file_name(seq: u64) -> String {
-    format!("{seq:020}.json")
-}
-
-fn sequence(name: &OsStr) -> Option<u64> {
-    let digits = name.to_str()?.strip_suffix(".json")?;
-    digits.parse().ok().filter(|seq| file_name(*seq) == format!("{digits}.json"))
-}
-
 impl Journal {
     pub(super) fn new(directory: Directory) -> Self {
         Self { directory, seen: Mutex::new(None) }
     }
 
-    /// The newest entry; none in a journal that has not begun. Costs one look-up when nothing is new.
+    /// The newest entry; none in a journal that has not begun. Costs two look-ups when nothing is new.
     ///
     /// # Errors
-    /// When an entry cannot be read or breaks the chain.
+    /// When an entry cannot be read or breaks the chain, or one that was the head is gone.
     pub fn head(&self) -> Result<Option<Arc<Committed>>, Error> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.is_none() {
-            let newest = self.directory.list()?.iter().filter_map(|name| sequence(name)).max();
-            *seen = newest.map(|seq| self.read(seq)).transpose()?.flatten();
-        }
-        let mut next = seen.as_ref().map_or(1, |head| head.entry.seq + 1);
-        while let Some(entry) = self.read(next)? {
-            if entry.entry.previous != seen.as_ref().map(|head| head.digest) {
-                let why = "it does not follow from the entry before".into();
-                return Err(Error::Damaged { what: format!("journal entry {next}"), why });
+        let Some(mut head) = seen.clone().map_or_else(|| self.newest(), |head| Ok(Some(head)))? else {
+            return Ok(None);
+        };
+        loop {
+            let seq = head.entry.seq;
+            match self.file(seq + 1)? {
+                Some(next) if next.committed.entry.previous != Some(head.digest) => {
+                    let why = "it does not follow from the entry before".into();
+                    return Err(Error::Damaged { what: format!("journal entry {}", seq + 1), why });
+                }
+                Some(next) => head = next.committed,
+                // Entries are folded oldest first: while this one is a file, the next cannot have been folded away.
+                None if self.is_file(seq)? => break,
+                None => head = self.newest_since(&head)?,
             }
-            *seen = Some(entry);
-            next += 1;
         }
-        Ok(seen.clone())
+        *seen = Some(head.clone());
+        Ok(Some(head))
     }
 
-    /// The numbers of all entries, oldest first.
-    ///
-    /// # Errors
-    /// When the folder cannot be listed.
-    pub fn numbers(&self) -> Result<Vec<u64>, disk::Error> {
-        Ok(self.directory.list()?.iter().filter_map(|name| sequence(name)).collect())
+    /// The newest entry, found by listing.
+    fn newest(&self) -> Result<Option<Arc<Committed>>, Error> {
+        let damaged = |why: &str| Error::Damaged { what: "the journal".into(), why: why.into() };
+        let mut tried = None;
+        loop {
+            let listing = self.list()?;
+            let Some(seq) = listing.files.last().copied() else {
+                let is_blank = listing.segments.is_empty();
+                return if is_blank { Ok(None) } else { Err(damaged("its newest entry is missing")) };
+            };
+            let Some(line) = self.file(seq)? else {
+                // Folded meanwhile, when there is a newer one now.
+                if tried == Some(seq) {
+                    return Err(damaged("its newest entry comes and goes"));
+                }
+                tried = Some(seq);
+                continue;
+            };
+            if let Some(range) = listing.segment(seq - 1)
+                && let Some(segment) = self.segment(range)?
+                && segment.range.last == seq - 1
+                && line.committed.entry.previous != Some(segment.head)
+            {
+                return Err(damaged("its newest entry does not follow from the one before"));
+            }
+            return Ok(Some(line.committed));
+        }
     }
 
-    /// The entry `seq`, when it is there.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn read(&self, seq: u64) -> Result<Option<Arc<Committed>>, Error> {
-        let Some(line) = disk::if_there(self.directory.read(file_name(seq)))? else { return Ok(None) };
-        let damaged = |why: String| Error::Damaged { what: format!("journal entry {seq}"), why };
-        let entry: Entry = serde_json::from_slice(&line).map_err(|error| damaged(error.to_string()))?;
-        if entry.version > 1 {
-            return Err(Error::Newer { seq, version: entry.version });
+    /// The newest entry, when `known`, once the newest, is no file any more: it must have been folded.
+    fn newest_since(&self, known: &Committed) -> Result<Arc<Committed>, Error> {
+        let seq = known.entry.seq;
+        let gone = || Error::Damaged { what: "the journal".into(), why: format!("entry {seq}, which it had, is gone") };
+        let newest = self.newest()?.filter(|newest| newest.entry.seq > seq).ok_or_else(gone)?;
+        self.list()?.segment(seq).ok_or_else(gone)?;
+        if self.read(seq)?.is_some_and(|there| there.digest != known.digest) {
+            return Err(gone());
         }
-        if entry.seq != seq || entry.version != 1 {
-            return Err(damaged(format!("it says seq {} of format {}", entry.seq, entry.version)));
-        }
-        Ok(Some(Arc::new(Committed { entry, digest: Digest::of(&line) })))
+        Ok(newest)
     }
 
-    /// The entries from the head back to the oldest kept, newest first.
-    ///
-    /// # Errors
-    /// When the head cannot be read; later ones fail by themselves.
-    pub fn history(&self) -> Result<impl Iterator<Item = Result<Arc<Committed>, Error>> + '_, Error> {
-        let head = self.head()?;
-        let mut next = head.as_ref().map_or(0, |head| head.entry.seq);
-        Ok(std::iter::from_fn(move || {
-            let seq = next;
-            next = next.saturating_sub(1);
-            if seq == 0 { None } else { self.read(seq).transpose() }
-        }))
+    fn list(&self) -> Result<Listing, Error> {
+        Ok(Listing::of(&self.directory.list()?))
+    }
+
+    fn is_file(&self, seq: u64) -> Result<bool, Error> {
+        Ok(disk::if_there(self.directory.stat(file_name(seq)))?.is_some())
+    }
+
+    /// The entry `seq`, when it is a file.
+    fn file(&self, seq: u64) -> Result<Option<Line>, Error> {
+        let text = disk::if_there(self.directory.read(file_name(seq)))?;
+        text.map(|text| Line::parse(seq, &text)).transpose()
     }
 
     /// Appends `entry` if its number is free.
@@ -128,15 +153,32 @@ impl Journal {
         };
         if let Err(error) = linked {
             // A file server may have done it and lost the answer: the entry itself tells.
-            return match self.read(seq) {
-                Ok(Some(there)) if there.entry.op == op => self.settle(there),
+            return match self.file(seq) {
+                Ok(Some(there)) if there.committed.entry.op == op => self.settle(there.committed),
                 Ok(Some(_)) => Ok(Appended::Lost),
                 Ok(None) if is_refusal(&error) => Err(error.into()),
                 // Neither made nor not made, as far as we can see: a file server may yet do it.
                 _ => Err(Error::OutcomeUnknown { op, source: error }),
             };
         }
+        let unknown = |error| match error {
+            Error::Disk(source) => Error::OutcomeUnknown { op, source },
+            other => other,
+        };
+        if self.is_late(seq).map_err(unknown)? {
+            self.directory.unlink(file_name(seq)).map_err(|source| Error::OutcomeUnknown { op, source })?;
+            return Ok(Appended::Lost);
+        }
         self.settle(Arc::new(Committed { entry, digest: Digest::of(&line) }))
+    }
+
+    /// Whether the number `seq`, which was free, was so only since its entry has been folded: whoever lost the lock, as on
+    /// a file server, may be that slow. Its entry goes on from one that must still be a file otherwise.
+    fn is_late(&self, seq: u64) -> Result<bool, Error> {
+        match seq - 1 {
+            0 => Ok(!self.list()?.segments.is_empty()),
+            before => Ok(!self.is_file(before)?),
+        }
     }
 
     fn settle(&self, committed: Arc<Committed>) -> Result<Appended, Error> {
@@ -158,70 +200,4 @@ fn has_no_links(error: &disk::Error) -> bool {
     let errno = error.source.raw_os_error();
     error.source.kind() == io::ErrorKind::Unsupported
         || [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS].iter().any(|no| errno == Some(no.raw_os_error()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::entry::{Cause, SiteId};
-
-    struct Site {
-        _scratch: tempfile::TempDir,
-        journal: Journal,
-        staging: Staging,
-    }
-
-    fn site() -> Site {
-        let scratch = tempfile::tempdir().expect("a directory");
-        let root = Directory::open(scratch.path()).expect("opened");
-        let journal = Journal::new(root.make_directory("journal", 0o700).expect("made"));
-        let staging = Staging::create(&root.make_directory("staging", 0o700).expect("made"), 0o700).expect("made");
-        Site { _scratch: scratch, journal, staging }
-    }
-
-    fn entry(seq: u64, previous: Option<Digest>) -> Entry {
-        Entry {
-            version: 1,
-            seq,
-            op: crate::random::uuid(),
-            site: SiteId::random(),
-            previous,
-            release: Digest::of("r"),
-            times: Digest::of("t"),
-            parent: None,
-            cause: Cause::Seed,
-            by: "test".into(),
-            message: None,
-            at: Entry::now(),
-        }
-    }
-
-    #[test]
-    fn only_one_entry_gets_a_number() {
-        let site = site();
-        let Appended::Won(first) = site.journal.append(&site.staging, entry(1, None)).expect("appended") else {
-            panic!("nobody else was there")
-        };
-        assert!(matches!(site.journal.append(&site.staging, entry(1, None)), Ok(Appended::Lost)));
-        assert_eq!(site.journal.head().expect("read"), Some(first));
-    }
-
-    #[test]
-    fn an_entry_of_another_history_is_noticed() {
-        let site = site();
-        assert!(matches!(site.journal.append(&site.staging, entry(1, None)), Ok(Appended::Won(_))));
-        let foreign = entry(2, Some(Digest::of("another first entry"))).to_line();
-        let name = site.staging.bytes(&foreign).expect("staged");
-        site.staging.directory().rename(name, &site.journal.directory, file_name(2)).expect("moved");
-        assert!(matches!(site.journal.head(), Err(Error::Damaged { .. })));
-    }
-
-    #[test]
-    fn what_a_later_version_adds_is_no_error() {
-        let mut line: serde_json::Value = serde_json::from_slice(&entry(1, None).to_line()).expect("JSON");
-        line["cause"] = "condemn".into();
-        line["digests"] = serde_json::json!([]);
-        let entry: Entry = serde_json::from_value(line).expect("it is read");
-        assert_eq!(entry.cause, Cause::Unknown);
-    }
 }

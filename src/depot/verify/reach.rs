@@ -45,33 +45,35 @@ impl Reach {
 
     /// Reads the journal alone, and checks that its entries are a chain of one site.
     pub(super) fn of_journal(state: &State) -> Result<Self, Error> {
-        let journal = state.store.journal();
-        let (mut reach, mut last) = (Self::default(), None::<(u64, Option<Arc<Committed>>)>);
-        for seq in journal.numbers()? {
-            let before = last.as_ref().and_then(|(seq, entry)| Some((*seq, entry.as_ref()?)));
-            let read = match journal.read(seq) {
-                Ok(None) => continue,
-                Ok(Some(entry)) => match &before {
-                    Some((at, before)) if at + 1 == seq && entry.entry.previous != Some(before.digest) => {
+        let mut reach = Self::default();
+        // The number and the digest of the newest entry so far; no digest where that cannot be read.
+        let mut last = None::<(u64, Option<Digest>)>;
+        for store::Piece { first, last: end, content } in state.store.journal().pieces()? {
+            if let Some((before, _)) = last {
+                reach.findings.extend((before + 1..first).map(|seq| Finding::Entry { seq, fault: Lost::Missing }));
+            }
+            let site = reach.entries.last().map(|entry| entry.entry.site.clone());
+            let read = match content {
+                Ok((previous, entries, head)) => match last {
+                    Some((at, Some(before))) if at + 1 == first && previous != Some(before) => {
                         Err("it does not follow from the entry before".to_owned())
                     }
-                    Some((_, before)) if before.entry.site != entry.entry.site => Err("it is of another site".into()),
-                    _ => Ok(entry),
+                    _ if entries.iter().any(|entry| site.as_ref().is_some_and(|site| entry.entry.site != *site)) => {
+                        Err("it is of another site".into())
+                    }
+                    _ => Ok((entries, head)),
                 },
-                Err(store::Error::Damaged { why, .. }) => Err(why),
+                Err(store::Error::Damaged { why, .. }) if first == end => Err(why),
+                Err(error @ store::Error::Damaged { .. }) => Err(error.to_string()),
                 Err(store::Error::Disk(error)) if !error.is_denied() && !error.is_shortage() => {
                     Err(format!("it cannot be read: {}", error.source))
                 }
                 Err(error) => return Err(error.into()),
             };
-            if let Some((before, _)) = last {
-                let missing = (before + 1..seq).map(|seq| Finding::Entry { seq, fault: Lost::Missing });
-                reach.findings.extend(missing);
-            }
-            last = Some((seq, read.as_ref().ok().cloned()));
+            last = Some((end, read.as_ref().ok().map(|(_, head)| *head)));
             match read {
-                Ok(entry) => reach.entries.push(entry),
-                Err(why) => reach.findings.push(Finding::Entry { seq, fault: Lost::Damaged(why) }),
+                Ok((entries, _)) => reach.entries.extend(entries),
+                Err(why) => reach.findings.push(Finding::Entry { seq: first, fault: Lost::Damaged(why) }),
             }
         }
         Ok(reach)
