@@ -4,6 +4,7 @@
 //! hostile name nor a link that somebody left on the volume leads out of it. A clippy ban on `std::fs` elsewhere keeps
 //! it so. Errors always name the call and the path.
 
+mod abilities;
 mod directory;
 mod holding;
 mod place;
@@ -11,6 +12,7 @@ mod staging;
 mod stat;
 mod sync;
 
+pub use abilities::Abilities;
 pub use directory::Directory;
 pub use holding::{Holding, held};
 pub use place::{Wanted, place};

@@ -79,6 +79,12 @@ pub enum Error {
         /// What is asked for.
         wanted: Layout,
     },
+    /// The file system lacks what the layout is made of.
+    #[error("the volume's file system has no symbolic links, which the layout `{layout}` publishes by")]
+    NoSymlinks {
+        /// What is asked for.
+        layout: Layout,
+    },
     /// Somebody wrote over a file in place, through every name that its bytes had here.
     #[error("the content of {path:?} was changed from outside, and no other copy of it is left")]
     Damaged {

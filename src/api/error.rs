@@ -165,6 +165,11 @@ impl From<depot::Error> for Problem {
                 let title = "Somebody else's content is in the way";
                 Self::new(StatusCode::CONFLICT, "foreign-content", title, detail)
             }
+            E::Volume(volume::Error::NoSymlinks { .. }) => {
+                let detail = format!("{detail}: start with --layout files");
+                let title = "The volume cannot be written to";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "volume-not-writable", title, detail)
+            }
             E::Volume(volume::Error::Locked { .. }) => {
                 let title = "Another process holds the volume";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "volume-locked", title, detail).after(5)

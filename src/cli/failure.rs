@@ -48,6 +48,9 @@ fn verdict(error: &depot::Error) -> (Exit, Option<&'static str>) {
             Exit::Conflict,
             Some("leave --layout and --link out, or give Longshore another volume: a layout is for good"),
         ),
+        E::Volume(volume::Error::NoSymlinks { .. }) => {
+            (Exit::NotAllowed, Some("use --layout files, or another kind of volume"))
+        }
         E::Store(store::Error::Newer { .. }) | E::Volume(volume::Error::Format(_)) => {
             (Exit::Conflict, Some("use the version of Longshore that wrote it, or a newer one"))
         }

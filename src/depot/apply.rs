@@ -72,7 +72,7 @@ impl Depot {
         let live = self.volume.live()?;
         let is_noted = self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(&head));
         let is_shown = live.as_ref().map_or(Ok(false), |live| self.shows(state, live, &head))?;
-        let staging = || Staging::create(&state.home.staging, state.home.mode);
+        let staging = || state.home.stage();
         match &live {
             // No process of ours died on the way to the head, so somebody changed files by hand: not ours to undo.
             _ if is_noted && !is_shown => {
@@ -128,7 +128,7 @@ impl Depot {
         {
             let is_shown = self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(&head));
             if !is_shown {
-                let staging = Staging::create(&state.home.staging, state.home.mode)?;
+                let staging = state.home.stage()?;
                 self.catch_up(&state, &staging, &head)?;
             }
             // Looking at the links takes a call for each name at the root.

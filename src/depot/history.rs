@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, str::FromStr, sync::Arc};
 use super::{Change, Depot, Error, Outcome, Proposal};
 use crate::{
     digest::Digest,
-    disk::Staging,
     entry::{Cause, Committed},
 };
 
@@ -59,7 +58,7 @@ impl Depot {
     /// When there is no such release, `parent` is not live, or the disk refuses.
     pub fn roll_back(&self, target: &Target, parent: Option<Digest>, by: &str) -> Result<Outcome, Error> {
         let state = self.state()?.ok_or(Error::NothingBefore)?;
-        let staging = Staging::create(&state.home.staging, state.home.mode)?;
+        let staging = state.home.stage()?;
         let head = state.store.journal().head()?.ok_or(Error::NothingBefore)?;
         if parent.is_some_and(|parent| parent != head.entry.release) {
             return Err(Error::Stale { current: Some(head.entry.release) });

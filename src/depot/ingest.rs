@@ -29,7 +29,7 @@ impl Depot {
     /// When the volume cannot be written to, or holds somebody else's content.
     pub fn ingest(&self) -> Result<Ingest, Error> {
         let state = self.state_for_writing()?;
-        let staging = Staging::create(&state.home.staging, state.home.mode)?;
+        let staging = state.home.stage()?;
         Ok(Ingest { staging, files: Mutex::default() })
     }
 }

@@ -82,7 +82,7 @@ impl Depot {
         let mut after = before.clone();
         after.retain(|_, until| Ok::<_, Error>(until > now()))?;
         if after != before {
-            let staging = Staging::create(&state.home.staging, state.home.mode)?;
+            let staging = state.home.stage()?;
             self.end_lingering(state, &staging, head, &before, &after)?;
         }
         Ok(())

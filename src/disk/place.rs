@@ -1,4 +1,7 @@
-//! A second name for a file's bytes: a link where it is safe, a copy where it is not.
+//! A second name for a file's bytes: a reflink or a hard link where it is safe, a copy where it is not.
+//!
+//! A reflink is a file of its own that shares blocks until one of the two is written to: it costs an inode, and what
+//! somebody writes through one name stays there. So it comes first. On a file system without, a hard link is next.
 //!
 //! A hard link shares mode and mtime with all its other names, so it serves only when those are what is wanted, and an
 //! inode with more than one name is never touched. Comparing size and mtime first, and hashing what is copied, also keeps
@@ -15,7 +18,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Directory, Error, sync::close};
+use super::{Abilities, Directory, Error, sync::close};
 use crate::digest::{Digest, Hasher};
 
 /// Bytes copied at a time.
@@ -41,8 +44,8 @@ pub struct Wanted {
     pub executable: bool,
 }
 
-/// Puts the bytes of `from/name` at `to/as_name`, which must be free; tells whether it had to copy. A copy is not yet
-/// synced.
+/// Puts the bytes of `from/name` at `to/as_name`, which must be free, in the way that the `abilities` of the file system
+/// allow; tells whether that made a new file, which is not yet synced.
 ///
 /// # Errors
 /// When the file is missing, or can be neither linked nor copied; [`Error::is_damaged`] when its bytes are others.
@@ -52,6 +55,7 @@ pub fn place(
     to: &Directory,
     as_name: impl AsRef<Path>,
     wanted: &Wanted,
+    abilities: Abilities,
 ) -> Result<bool, Error> {
     let (name, as_name) = (name.as_ref(), as_name.as_ref());
     let damaged = || Error {
@@ -64,17 +68,23 @@ pub fn place(
         return Err(damaged());
     }
     if stat.is(wanted.size, wanted.mtime, wanted.executable) && stat.has_mode(wanted.executable) {
-        match from.link(name, to, as_name) {
-            Ok(()) => return Ok(false),
-            Err(error) if !asks_for_a_copy(&error) => return Err(error),
-            Err(_) => {}
+        // As a link does, it trusts what looks alike: nothing is read.
+        if abilities.reflinks && reflink(from, name, to, as_name, wanted)? {
+            return Ok(true);
+        }
+        if abilities.hard_links {
+            match from.link(name, to, as_name) {
+                Ok(()) => return Ok(false),
+                Err(error) if !asks_for_a_copy(&error) => return Err(error),
+                Err(_) => {}
+            }
         }
     }
     let mut source = from.file(name)?;
     let mut copy = to.create(as_name, 0o600)?;
     let failed = |call, source| Error { call, path: to.path().join(as_name), source };
-    // A clone shares the blocks; what is in them is read all the same.
-    let cloned = fs::ioctl_ficlone(&copy, &source).is_ok();
+    // A reflink of what does not look alike is read all the same.
+    let cloned = abilities.reflinks && fs::ioctl_ficlone(&copy, &source).is_ok();
     let mut hasher = Hasher::new();
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -92,6 +102,18 @@ pub fn place(
     }
     dress(&copy, wanted.mtime, wanted.executable).map_err(|errno| failed("fchmod", errno.into()))?;
     close(copy).map_err(|errno| failed("close", errno.into()))?;
+    Ok(true)
+}
+
+/// Makes a reflink with the times and mode that are wanted; tells whether this file could be.
+fn reflink(from: &Directory, name: &Path, to: &Directory, as_name: &Path, wanted: &Wanted) -> Result<bool, Error> {
+    let source = from.file(name)?;
+    let clone = to.create(as_name, 0o600)?;
+    if fs::ioctl_ficlone(&clone, &source).is_err() {
+        to.unlink(as_name)?;
+        return Ok(false);
+    }
+    dress(&clone, wanted.mtime, wanted.executable).map_err(to.failed("fchmod", as_name))?;
     Ok(true)
 }
 
@@ -115,7 +137,8 @@ mod tests {
         dress(&first, 1_000, false).expect("dressed");
         let wanted = |mtime, executable| Wanted { digest: Digest::of(""), size: 0, mtime, executable };
         let copies = |name: &str, mtime, executable| {
-            place(&directory, "first", &directory, name, &wanted(mtime, executable)).expect("placed")
+            let wanted = wanted(mtime, executable);
+            place(&directory, "first", &directory, name, &wanted, Abilities::default()).expect("placed")
         };
         assert!(!copies("twin", 1_000, false), "the twin is a link");
         assert!(copies("later", 2_000, false), "other mtime");
@@ -136,11 +159,30 @@ mod tests {
         let directory = Directory::open(scratch.path()).expect("opened");
         std::fs::write(scratch.path().join("first"), "good").expect("written");
         let wanted = Wanted { digest: Digest::of("good"), size: 4, mtime: 1_000, executable: false };
-        place(&directory, "first", &directory, "copy", &wanted).expect("placed");
+        let able = Abilities::default();
+        place(&directory, "first", &directory, "copy", &wanted, able).expect("placed");
         for bytes in ["evil", "longer"] {
             std::fs::write(scratch.path().join("first"), bytes).expect("written");
-            let error = place(&directory, "first", &directory, bytes, &wanted).expect_err("it is another file");
+            let error = place(&directory, "first", &directory, bytes, &wanted, able).expect_err("it is another file");
             assert!(error.is_damaged(), "{error}");
         }
+    }
+
+    #[test]
+    fn without_links_each_is_a_file_of_its_own() {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let directory = Directory::open(scratch.path()).expect("opened");
+        dress(&directory.create("first", 0o600).expect("made"), 1_000, false).expect("dressed");
+        let wanted = Wanted { digest: Digest::of(""), size: 0, mtime: 1_000, executable: false };
+        // Reflinks are promised, and most temporary folders have none: the next way is taken.
+        let ways = [(false, true, 2), (true, true, 3), (false, false, 1)];
+        for (index, (reflinks, hard_links, links)) in ways.into_iter().enumerate() {
+            let (name, able) = (index.to_string(), Abilities { reflinks, hard_links, ..Abilities::default() });
+            let is_new = place(&directory, "first", &directory, &name, &wanted, able).expect("placed");
+            let stat = directory.stat(&name).expect("there");
+            assert!(stat.is(0, 1_000, false));
+            assert!(is_new && stat.links == 1 || !is_new && stat.links == links, "{name}: {stat:?}");
+        }
+        assert_eq!(directory.stat("2").expect("there").links, 1);
     }
 }

@@ -15,7 +15,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Directory, Error, FileSystem, place::dress, sync::close};
+use super::{Abilities, Directory, Error, FileSystem, place::dress, sync::close};
 use crate::{
     digest::{Digest, Hasher},
     random,
@@ -37,6 +37,7 @@ pub struct Staging {
     file_system: FileSystem,
     count: AtomicUsize,
     mode: u32,
+    abilities: Abilities,
 }
 
 /// A file that was written to a staging directory, whole.
@@ -81,9 +82,23 @@ impl Staging {
             if locked && directory.stat(LOCK).is_ok() {
                 let file_system = directory.file_system()?;
                 let (parent, count) = (parent.clone(), AtomicUsize::new(0));
-                return Ok(Self { directory, parent, name, _lock: lock, file_system, count, mode });
+                let abilities = Abilities::default();
+                return Ok(Self { directory, parent, name, _lock: lock, file_system, count, mode, abilities });
             }
         }
+    }
+
+    /// Works by what the file system can do, for whoever has tried.
+    #[must_use]
+    pub fn with(mut self, abilities: Abilities) -> Self {
+        self.abilities = abilities;
+        self
+    }
+
+    /// What the file system can do, as far as this knows.
+    #[must_use]
+    pub fn abilities(&self) -> Abilities {
+        self.abilities
     }
 
     /// The directory itself.

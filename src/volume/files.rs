@@ -42,7 +42,7 @@ impl Volume {
         for Put { path, wanted, .. } in put {
             let name = staging.fresh_name();
             let (folder, object) = objects(&wanted.digest)?;
-            let copied = place(&folder, object, staging.directory(), &name, &wanted);
+            let copied = place(&folder, object, staging.directory(), &name, &wanted, staging.abilities());
             if copied.map_err(|error| Error::of_content(path.as_str(), error))? {
                 copies.push(name.clone());
             }

@@ -6,7 +6,7 @@
 
 use super::{Error, FindObject, Home, Lingering};
 use crate::{
-    disk::{self, Directory, Staging, Wanted, place},
+    disk::{self, Abilities, Directory, Staging, Wanted, place},
     manifest::{File, Folder, Nodes, Release},
     path::SitePath,
     random,
@@ -28,6 +28,7 @@ impl Home {
     ) -> Result<String, Error> {
         let live = live.map(|name| disk::if_there(self.trees.directory(name))).transpose()?.flatten();
         let (staged, root) = staging.fresh_folder(self.open_mode)?;
+        let able = staging.abilities();
         // Paths, not open directories: a site may have more folders than a process may have descriptors.
         let mut unsynced = Vec::new();
         release.visit::<Error>(nodes, &mut |folder| {
@@ -38,12 +39,12 @@ impl Home {
                 }
                 None => (root.clone(), live.clone()),
             };
-            fill(&directory, folder, old.as_ref(), objects, &mut unsynced)?;
+            fill(&directory, folder, old.as_ref(), objects, able, &mut unsynced)?;
             unsynced.push(Unsynced { folder: folder.path.clone(), copy: None });
             Ok(())
         })?;
         if let Some(live) = &live {
-            self.carry(live, &root, lingering, &mut unsynced)?;
+            self.carry(live, &root, lingering, able, &mut unsynced)?;
         }
         if staging.directory().file_system()?.syncs_at_once(unsynced.len()) {
             root.sync_file_system()?;
@@ -64,6 +65,7 @@ impl Home {
         live: &Directory,
         root: &Directory,
         lingering: &Lingering,
+        able: Abilities,
         unsynced: &mut Vec<Unsynced>,
     ) -> Result<(), Error> {
         for (path, File { digest, size, executable }) in lingering.files() {
@@ -77,7 +79,7 @@ impl Home {
                 root.make_directory(folder, self.open_mode)?;
             }
             let wanted = Wanted { digest, size, mtime: stat.mtime, executable };
-            match place(live, path, root, path, &wanted) {
+            match place(live, path, root, path, &wanted, able) {
                 // Somebody wrote over it: nothing that a release needs.
                 Err(error) if error.is_damaged() => drop(disk::if_there(root.unlink(path))?),
                 copied => {
@@ -113,6 +115,7 @@ fn fill(
     folder: &Folder,
     old: Option<&Directory>,
     objects: &FindObject<'_>,
+    able: Abilities,
     unsynced: &mut Vec<Unsynced>,
 ) -> Result<(), Error> {
     for (name, file, mtime) in &folder.files {
@@ -122,10 +125,9 @@ fn fill(
             Ok::<_, disk::Error>(stat.is_some_and(|stat| stat.is(file.size, *mtime, file.executable)))
         };
         let placed = match old {
-            Some(old) if alike(old)? => place(old, &**name, directory, &**name, &wanted),
-            _ => {
-                objects(&file.digest).and_then(|(objects, object)| place(&objects, object, directory, &**name, &wanted))
-            }
+            Some(old) if alike(old)? => place(old, &**name, directory, &**name, &wanted, able),
+            _ => objects(&file.digest)
+                .and_then(|(objects, object)| place(&objects, object, directory, &**name, &wanted, able)),
         };
         if placed.map_err(|error| Error::of_content(&folder.below(name), error))? {
             unsynced.push(Unsynced { folder: folder.path.clone(), copy: Some(name.clone()) });

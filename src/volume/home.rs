@@ -4,8 +4,10 @@
 //! as another user; everything else is closed to it. Where the volume's root is setgid (`fsGroup`), the group may
 //! write: the next process may have another uid, as on OpenShift.
 
+use std::sync::{Arc, OnceLock};
+
 use super::{Error, Layout, Volume};
-use crate::disk::{self, Directory, Staging};
+use crate::disk::{self, Abilities, Directory, Staging};
 
 /// The directory of Longshore's own state.
 pub(super) const HOME: &str = ".longshore";
@@ -36,6 +38,8 @@ pub struct Home {
     pub mode: u32,
     /// Mode of a generation's directories.
     pub open_mode: u32,
+    /// What this process knows of the file system.
+    abilities: Arc<OnceLock<Abilities>>,
 }
 
 impl Volume {
@@ -58,7 +62,8 @@ impl Volume {
         }
         let (Some(trees), Some(staging)) = (trees, staging) else { return Ok(None) };
         let group = self.group_bits()?;
-        Ok(Some(Home { directory, trees, staging, mode: 0o700 | group, open_mode: 0o755 | group }))
+        let (mode, open_mode) = (0o700 | group, 0o755 | group);
+        Ok(Some(Home { directory, trees, staging, mode, open_mode, abilities: Arc::default() }))
     }
 
     /// Our directory, made where it is missing, with the store's `folders` in it. Does nothing twice.
@@ -82,8 +87,13 @@ impl Volume {
         }
         directory.make_directory(UPLOADS, mode)?;
         let staging = directory.make_directory(STAGING, mode)?;
+        let abilities = Arc::new(OnceLock::new());
         if disk::if_there(directory.stat(FORMAT))?.is_none() {
-            let new = Staging::create(&staging, mode)?;
+            let new = stage(&staging, mode, &abilities)?;
+            // A layout is for good: one that cannot work here is refused before it is written down.
+            if self.layout.data().is_some() && !new.abilities().symlinks {
+                return Err(Error::NoSymlinks { layout: self.layout.clone() });
+            }
             let written = new.bytes(self.layout.to_line().as_bytes())?;
             new.sync([&*written].into_iter())?;
             new.directory().rename(written, &directory, FORMAT)?;
@@ -92,7 +102,39 @@ impl Volume {
         let trees = directory.make_directory(TREES, 0o711 | group)?;
         directory.sync()?;
         self.root.sync()?;
-        Ok(Home { directory, trees, staging, mode, open_mode: 0o755 | group })
+        Ok(Home { directory, trees, staging, mode, open_mode: 0o755 | group, abilities })
+    }
+}
+
+impl Home {
+    /// A staging directory for one operation, which works by what the file system can do: tried once in a process, here,
+    /// since somebody is about to write.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn stage(&self) -> Result<Staging, disk::Error> {
+        stage(&self.staging, self.mode, &self.abilities)
+    }
+}
+
+fn stage(parent: &Directory, mode: u32, known: &OnceLock<Abilities>) -> Result<Staging, disk::Error> {
+    let staging = Staging::create(parent, mode)?;
+    if known.get().is_none() {
+        match staging.try_abilities() {
+            Ok(abilities) => tell(*known.get_or_init(|| abilities)),
+            // Perhaps the disk is full: each file then finds its own way.
+            Err(error) => tracing::debug!(%error, "what the file system can do is not known yet"),
+        }
+    }
+    let abilities = known.get().copied().unwrap_or_default();
+    Ok(staging.with(abilities))
+}
+
+fn tell(abilities: Abilities) {
+    tracing::debug!(?abilities, "what the file system can do");
+    let missing = abilities.missing();
+    if !missing.is_empty() {
+        tracing::warn!("the volume has {}", missing.join("; "));
     }
 }
 

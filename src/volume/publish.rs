@@ -79,7 +79,7 @@ impl Volume {
             self.root().sync()?;
         }
         let staged = staging.fresh_name();
-        if place(object, name, staging.directory(), &staged, wanted)? {
+        if place(object, name, staging.directory(), &staged, wanted, staging.abilities())? {
             staging.directory().sync_file(&staged)?;
         }
         Ok(Prepared::Replace { path, staged, generation })
