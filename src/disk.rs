@@ -7,6 +7,7 @@
 mod abilities;
 mod directory;
 mod holding;
+mod owner;
 mod place;
 mod staging;
 mod stat;

@@ -101,6 +101,7 @@ impl Problem {
             Self::new(StatusCode::INSUFFICIENT_STORAGE, "volume-full", title, detail)
         } else if error.is_denied() {
             let title = "The volume cannot be written to";
+            let detail = error.cure().map_or_else(|| detail.clone(), |cure| format!("{detail}; {cure}"));
             Self::new(StatusCode::INTERNAL_SERVER_ERROR, "volume-not-writable", title, detail)
         } else if error.is_shortage() {
             let title = "The process is short of a resource";

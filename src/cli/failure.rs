@@ -23,7 +23,8 @@ impl Failure {
     /// A failure of the depot, on the volume that the user named.
     pub(super) fn of(error: depot::Error) -> Self {
         let (exit, hint) = verdict(&error);
-        Self::new(exit, error.into(), hint)
+        let cure = error.disk().filter(|_| exit == Exit::NotAllowed).and_then(disk::Error::cure);
+        Self { exit, hint: cure.or(hint.map(String::from)), error: error.into() }
     }
 }
 
@@ -83,8 +84,7 @@ fn disk_verdict(error: &disk::Error) -> (Exit, Option<&'static str>) {
     if error.is_full() {
         (Exit::NoSpace, Some("make the volume larger; what was half written has been removed"))
     } else if error.is_denied() {
-        let hint = "mount the volume writable for this container; in Kubernetes: spec.securityContext.fsGroup: 65532";
-        (Exit::NotAllowed, Some(hint))
+        (Exit::NotAllowed, Some("make the volume writable for this process"))
     } else if error.is_absent() {
         (Exit::Failed, Some("is the volume mounted where --volume says?"))
     } else if error.is_shortage() {

@@ -114,6 +114,7 @@ fn reflink(from: &Directory, name: &Path, to: &Directory, as_name: &Path, wanted
         return Ok(false);
     }
     dress(&clone, wanted.mtime, wanted.executable).map_err(to.failed("fchmod", as_name))?;
+    close(clone).map_err(to.failed("close", as_name))?;
     Ok(true)
 }
 

@@ -6,7 +6,8 @@
 //! leaves it to the next process, which at its start removes what is old by the clock.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -20,7 +21,11 @@ const NETWORK_GRACE: Duration = Duration::from_secs(120);
 
 /// Generations that are not live, and since when this process knows.
 #[derive(Debug, Default)]
-pub struct Retired(HashMap<String, Instant>);
+pub struct Retired {
+    since: HashMap<String, Instant>,
+    /// Those that this process may not remove: said once.
+    kept: HashSet<String>,
+}
 
 /// What is left to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +45,18 @@ impl Home {
             tracing::debug!(%error, "a replaced generation goes by its age");
         }
     }
+
+    /// Removes a generation; tells whether that was allowed. What another user left and closed to us only takes space.
+    fn remove_generation(&self, name: impl AsRef<Path>) -> Result<bool, Error> {
+        match self.trees.remove_all(name) {
+            Err(error) if error.is_denied() => {
+                let cure = error.cure();
+                tracing::warn!(%error, cure, "an old generation stays: it is another user's");
+                Ok(false)
+            }
+            done => Ok(done.map(|()| true)?),
+        }
+    }
 }
 
 impl Volume {
@@ -56,15 +73,20 @@ impl Volume {
         let mut known = HashMap::new();
         for name in home.trees.list()? {
             let Some(name) = name.to_str().filter(|name| Some(*name) != live.as_deref()) else { continue };
-            let since = *retired.0.get(name).unwrap_or(&now);
+            if retired.kept.contains(name) {
+                continue;
+            }
+            let since = *retired.since.get(name).unwrap_or(&now);
             if now.duration_since(since) < grace {
                 known.insert(name.to_owned(), since);
                 continue;
             }
-            home.trees.remove_all(name)?;
+            if !home.remove_generation(name)? {
+                retired.kept.insert(name.to_owned());
+            }
         }
-        retired.0 = known;
-        Ok(match (retired.0.is_empty(), local) {
+        retired.since = known;
+        Ok(match (retired.since.is_empty(), local) {
             (true, _) => Waiting::Nothing,
             (false, true) => Waiting::Briefly,
             (false, false) => Waiting::Long,
@@ -82,8 +104,7 @@ impl Volume {
         for name in home.trees.list()? {
             let stat = disk::if_there(home.trees.stat(&name))?;
             if name.to_str() != live.as_deref() && stat.is_some_and(|stat| stat.ctime + OLD < now) {
-                home.trees.remove_all(&name)?;
-                swept += 1;
+                swept += usize::from(home.remove_generation(&name)?);
             }
         }
         Ok(swept)

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     archive::tar,
     http::connect,
-    listing::{contents, listing},
+    listing::{assert_unchanged, contents, listing, staging_leftovers},
     nginx::Nginx,
     part::{need, skip},
     pod::{Identity, Pod, TOKEN, text},
@@ -239,4 +239,139 @@ fn an_executable_keeps_its_bit_and_every_user_may_read() {
     pod.fill(&seed).expect(0);
     let mode = |name: &str| fs::metadata(pod.volume().join(name)).expect("it is there").mode() & 0o7777;
     assert_eq!((mode("run.sh"), mode("index.html")), (0o755, 0o644));
+}
+
+/// As kubelet does for `fsGroup` when it mounts a volume.
+fn give_to_the_group(volume: &Path) {
+    let command = |program: &str, arguments: &[&str]| {
+        Command::new(program).args(arguments).arg(volume).run().expect(0);
+    };
+    command("chgrp", &["-R", "2000"]);
+    command("chmod", &["-R", "g+rwX"]);
+    Command::new("find").arg(volume).args(["-type", "d", "-exec", "chmod", "g+s", "{}", "+"]).run().expect(0);
+}
+
+/// The user of the pod that comes next.
+const NEXT: Identity = Identity { user: 1_000_650_000, group: 65_533, supplementary: None };
+
+#[test]
+fn another_user_without_a_shared_group_is_told_the_cure_in_one_line() {
+    let (_setpriv, _root) = (need!("setpriv"), need!("root"));
+    let Some(_protections) = Protections::on() else { return };
+    let pod = Pod::new().run_as(Identity { user: 65_532, group: 65_532, supplementary: None });
+    let volume = pod.volume();
+    chown(&volume, Some(65_532), Some(65_532)).expect("the owner is set");
+    let seed = pod.folder("seed", &[("index.html", "page"), ("assets/a.css", "a")]);
+    pod.fill(&seed).expect(0);
+    let before = listing(&volume);
+    let command = |identity, verb, rest: &[&str]| {
+        let arguments = [&[verb, "--volume", text(&volume)][..], rest].concat();
+        pod.command_as(identity, &arguments).run()
+    };
+    let token_file = pod.token_file();
+    let fill = ["--from", text(&seed), "--when", "always"];
+    let serve = ["--token-file", text(&token_file), "--listen", "127.0.0.1:0", "--probes", "127.0.0.1:0"];
+    for (verb, rest) in [("fill", &fill[..]), ("serve", &serve[..])] {
+        let run = command(NEXT, verb, rest).expect(6);
+        let hint = run.stderr.lines().last().expect("something is said");
+        let cure = format!("`chown -R 1000650000 {}`", volume.display());
+        for part in ["hint: ", "user 65532 ", "user 1000650000:", "fsGroup", &cure] {
+            assert!(hint.contains(part), "{part:?} in {hint:?}");
+        }
+    }
+    assert_unchanged(&before, &listing(&volume), "a user who may not");
+
+    // Each of the two cures is one.
+    give_to_the_group(&volume);
+    let with_group = Identity { supplementary: Some(SHARED), ..NEXT };
+    command(with_group, "fill", &fill).expect(0);
+    let served = pod.launch_as(Some(with_group), &["--token-file", text(&token_file)], &[]);
+    served.put("/site/index.html", "the next user's").expect(200);
+    served.terminate().expect(0);
+    Command::new("chown").args(["-R", "1000650000"]).arg(&volume).run().expect(0);
+    command(NEXT, "fill", &fill).expect(0);
+    assert_eq!(contents(&volume)["index.html"], b"page");
+}
+
+#[test]
+fn an_upload_to_another_users_volume_is_told_the_cure() {
+    let (_setpriv, _root) = (need!("setpriv"), need!("root"));
+    let pod = Pod::new().run_as(NEXT);
+    let served = pod.serve();
+    let answer = served.put("/site/index.html", "page").expect(500);
+    assert_eq!(answer.problem(), "volume-not-writable");
+    let detail = answer.json()["detail"].as_str().expect("a detail").to_owned();
+    for part in ["belongs to user 0 ", "user 1000650000:", "fsGroup", "`chown -R 1000650000 "] {
+        assert!(detail.contains(part), "{part:?} in {detail:?}");
+    }
+    assert!(!detail.contains('\n'), "{detail}");
+}
+
+/// A server of the pod's own user that dies in the middle of an upload, just after a deploy.
+fn die_at_work(pod: &Pod) {
+    let served = pod.serve();
+    served.put("/site/", tar(&[("index.html", b"deployed"), ("more/b.css", b"b")])).expect(200);
+    let mut upload = connect(served.listen);
+    let head = format!(
+        "PUT /site/slow.txt HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 900000\r\n\r\n"
+    );
+    std::io::Write::write_all(&mut upload, head.as_bytes()).expect("the head is sent");
+    std::io::Write::write_all(&mut upload, &[b'x'; 100_000]).expect("a part is sent");
+    eventually("the upload is on its way", Duration::from_secs(10), || {
+        (!staging_leftovers(&pod.volume()).is_empty()).then_some(())
+    });
+    served.kill();
+}
+
+#[test]
+fn the_next_user_removes_what_the_last_one_left() {
+    let (_setpriv, _root) = (need!("setpriv"), need!("root"));
+    let Some(_protections) = Protections::on() else { return };
+    let pod = pod_with_a_group();
+    let volume = pod.volume();
+    pod.fill(pod.folder("seed", &[("index.html", "page"), ("assets/a.css", "a")])).expect(0);
+    die_at_work(&pod);
+    let generations = || fs::read_dir(volume.join(".longshore/trees")).expect("it lists").count();
+    assert!(generations() >= 2 && !staging_leftovers(&volume).is_empty(), "there is something to sweep");
+
+    let next = pod_run_by(&pod, NEXT.user);
+    let served = next.serve();
+    assert_eq!(staging_leftovers(&volume), Vec::<PathBuf>::new());
+    served.rollback(&json!({})).expect(200);
+    assert_eq!(contents(&volume)["index.html"], b"page");
+    eventually("replaced generations are gone", Duration::from_secs(40), || (generations() == 1).then_some(()));
+    served.terminate().expect(0);
+}
+
+#[test]
+fn what_the_last_user_closed_to_all_others_stays_and_harms_nothing() {
+    let (_setpriv, _root) = (need!("setpriv"), need!("root"));
+    let pod = pod_with_a_group();
+    let volume = pod.volume();
+    pod.fill(pod.folder("seed", &[("index.html", "page"), ("assets/a.css", "a")])).expect(0);
+    die_at_work(&pod);
+    let left = staging_leftovers(&volume).pop().expect("an upload");
+    let staging = left.parent().expect("its folder");
+    let live = fs::canonicalize(volume.join("..data")).expect("it resolves");
+    let trees = fs::read_dir(volume.join(".longshore/trees")).expect("it lists").flatten();
+    let old = trees.map(|entry| entry.path()).find(|tree| *tree != live).expect("it was replaced a moment ago");
+    for folder in [staging, &old] {
+        fs::create_dir(folder.join("closed")).expect("made");
+        fs::write(folder.join("closed/file"), "x").expect("written");
+        fs::set_permissions(folder.join("closed"), fs::Permissions::from_mode(0o700)).expect("closed");
+        chown(folder.join("closed"), Some(65_532), Some(65_532)).expect("given away");
+    }
+    let next = pod_run_by(&pod, NEXT.user);
+    next.fill().expect(0);
+    let served = next.serve();
+    served.put("/site/index.html", "next").expect(200);
+    served.put("/site/", tar(&[("index.html", b"deployed again"), ("b.css", b"b")])).expect(200);
+    eventually("the second generation is gone", Duration::from_secs(40), || {
+        served.log().contains("it is another user's").then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(served.log().matches("it is another user's").count(), 1, "said once: {}", served.log());
+    assert_eq!(contents(&volume)["index.html"], b"deployed again");
+    assert!(old.join("closed/file").exists() && staging.join("closed/file").exists());
+    served.terminate().expect(0);
 }
