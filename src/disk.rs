@@ -7,6 +7,7 @@
 mod abilities;
 mod directory;
 mod holding;
+mod mount;
 mod owner;
 mod place;
 mod staging;
@@ -16,6 +17,7 @@ mod sync;
 pub use abilities::Abilities;
 pub use directory::Directory;
 pub use holding::{Holding, held};
+pub use mount::Mount;
 pub use place::{Wanted, place};
 pub use staging::{StageError, Staged, Staging};
 pub use stat::{Kind, Stat};

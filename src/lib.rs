@@ -5,8 +5,8 @@
 //! ```text
 //! main → cli → settings
 //!         ↓
-//!    api  follow  upkeep   (telemetry, shutdown: for cli and these three)
-//!       ↘   ↓   ↙
+//!    api  follow  upkeep  doctor   (telemetry, shutdown: for cli and the first three)
+//!       ↘   ↓   ↙   ↙
 //!       depot              the one room that holds a store and a volume: commit and apply
 //!    ↙    ↓    ↘
 //! store volume source
@@ -23,6 +23,7 @@ pub mod cli;
 pub mod depot;
 pub mod digest;
 pub mod disk;
+pub mod doctor;
 pub mod entry;
 pub mod follow;
 pub mod manifest;

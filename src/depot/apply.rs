@@ -93,7 +93,7 @@ impl Depot {
         Ok(recovered)
     }
 
-    fn shows(&self, state: &State, generation: &str, head: &Committed) -> Result<bool, Error> {
+    pub(super) fn shows(&self, state: &State, generation: &str, head: &Committed) -> Result<bool, Error> {
         let (nodes, release, lingering) = (state.store.nodes(), head.entry.release(), state.home.lingering()?);
         Ok(self.volume.shows(&state.home, nodes, generation, release, &lingering)?)
     }

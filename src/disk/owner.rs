@@ -2,10 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::{
-    fs::{self, AtFlags, CWD},
-    io::Errno,
-};
+use rustix::io::Errno;
 
 use super::{Error, Stat};
 
@@ -53,10 +50,7 @@ impl Owner {
 /// The directory that a refusal is about: the volume's root when it happened below `.longshore`, else the nearest that
 /// tells its owner.
 fn nearest(path: &Path) -> Option<(PathBuf, Stat)> {
-    let told = |path: &Path| {
-        let stat = fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        Some((path.to_owned(), Stat::from(stat)))
-    };
+    let told = |path: &Path| Some((path.to_owned(), Stat::of(path).ok()?));
     let found = path.ancestors().find_map(told)?;
     let Some(root) = path.ancestors().find(|path| path.ends_with(".longshore")).and_then(Path::parent) else {
         return Some(found);

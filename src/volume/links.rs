@@ -73,6 +73,27 @@ impl Volume {
         })
     }
 
+    /// Those of `names` at the root that are somebody else's entries, where ours must be links.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn in_the_way(&self, names: &[Box<str>]) -> Result<Vec<String>, Error> {
+        let mut found = Vec::new();
+        if let Some(data) = self.layout().data()
+            && disk::if_there(self.root().stat(data))?.is_some_and(|stat| stat.kind != Kind::Link)
+        {
+            found.push(data.into());
+        }
+        if self.layout() == &Layout::Docroot {
+            for name in names {
+                if disk::if_there(self.root().stat(&**name))?.is_some() && !self.is_our_link(name)? {
+                    found.push(name.to_string());
+                }
+            }
+        }
+        Ok(found)
+    }
+
     pub(super) fn link_all(&self, top: &[Box<str>], links: &[String]) -> Result<(), Error> {
         let mut done = Ok(());
         if self.layout() == &Layout::Docroot {

@@ -31,6 +31,14 @@ pub struct Lock {
 }
 
 impl Home {
+    /// Whether anybody has ever taken the lock: taking it makes its file.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn has_lock(&self) -> Result<bool, disk::Error> {
+        Ok(disk::if_there(self.directory.stat(LOCK))?.is_some())
+    }
+
     /// Takes the volume's lock, waiting `patience` at most.
     ///
     /// # Errors

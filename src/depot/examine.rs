@@ -1,0 +1,100 @@
+//! What a doctor asks of a site, each question by itself: on a broken volume some have no answer.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Depot, Error, State};
+use crate::{
+    entry::Committed,
+    volume::{self, Survey},
+};
+
+/// What a site is like, as far as a question about its head goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteCondition {
+    /// The volume shows the head.
+    Shown,
+    /// The volume does not show the head yet: the next start does that.
+    NotShown,
+    /// It shows the head, but for what somebody changed by hand.
+    ChangedByHand,
+    /// The volume has shown what the journal does not have.
+    Diverged,
+}
+
+impl Depot {
+    /// How volume and journal go together; none while neither has anything.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub fn condition(&self) -> Result<Option<SiteCondition>, Error> {
+        let live = self.volume.live()?;
+        let Some(state) = self.state()? else {
+            return Ok(live.map(|_| SiteCondition::Diverged));
+        };
+        let Some(head) = state.store.journal().head()? else {
+            return Ok(live.map(|_| SiteCondition::Diverged));
+        };
+        if self.has_diverged(&state, &head)? {
+            return Ok(Some(SiteCondition::Diverged));
+        }
+        let is_noted = self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(&head));
+        let is_shown = live.map_or(Ok(false), |live| self.shows(&state, &live, &head))?;
+        Ok(Some(match (is_noted, is_shown) {
+            (_, true) => SiteCondition::Shown,
+            (true, false) => SiteCondition::ChangedByHand,
+            (false, false) => SiteCondition::NotShown,
+        }))
+    }
+
+    /// Whether the volume remembers an entry that the journal does not have.
+    fn has_diverged(&self, state: &State, head: &Arc<Committed>) -> Result<bool, Error> {
+        let Some(shown) = self.volume.remembered(&state.home)? else { return Ok(false) };
+        if shown.site != head.entry.site || shown.seq > head.entry.seq {
+            return Ok(true);
+        }
+        // An entry that is too old to be kept says nothing.
+        Ok(state.store.journal().read(shown.seq)?.is_some_and(|entry| entry.digest != shown.entry))
+    }
+
+    /// Names at the root that are not ours: in the way of the site, which has not begun or has entries of these names.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub fn in_the_way(&self) -> Result<Vec<String>, Error> {
+        let state = self.state()?;
+        let head = match &state {
+            Some(state) => state.store.journal().head()?,
+            None => None,
+        };
+        let (Some(state), Some(head)) = (state, head) else {
+            return Ok(match self.volume.survey()? {
+                Survey::Foreign(names) => names,
+                Survey::Empty => Vec::new(),
+            });
+        };
+        let lingering = state.home.lingering()?;
+        let top = self.volume.top(state.store.nodes(), head.entry.release(), &lingering)?;
+        Ok(self.volume.in_the_way(&top)?)
+    }
+
+    /// Whether another process keeps the volume's lock for as long as `patience`.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub fn is_locked(&self, patience: Duration) -> Result<bool, Error> {
+        let Some(state) = self.state()? else { return Ok(false) };
+        if !state.home.has_lock()? {
+            return Ok(false);
+        }
+        match state.home.lock(patience) {
+            Err(volume::Error::Locked { .. }) => Ok(true),
+            lock => Ok(lock.map(|_| false)?),
+        }
+    }
+
+    /// How the volume shows a release.
+    #[must_use]
+    pub fn layout(&self) -> &volume::Layout {
+        self.volume.layout()
+    }
+}
