@@ -13,7 +13,7 @@
 //!    ↘    ↓
 //!       disk               the one room that touches a volume's disk
 //!         ↓
-//! digest path manifest entry random     values
+//! digest path manifest entry random planted   values
 //! ```
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests look at the disk from outside"))]
@@ -28,6 +28,7 @@ pub mod entry;
 pub mod follow;
 pub mod manifest;
 pub mod path;
+pub mod planted;
 pub mod random;
 pub mod settings;
 pub mod shutdown;

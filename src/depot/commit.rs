@@ -11,6 +11,7 @@ use super::{
 use crate::{
     disk::Staging,
     entry::{Committed, Entry, SiteId},
+    planted::Mistake,
     store::{self, Admitted, Appended},
     volume::{Prepared, Shown},
 };
@@ -157,10 +158,15 @@ impl Depot {
             self.prepare(state, staging, parent, planned, &linger)
         });
         let prepared = prepared.inspect_err(|_| state.store.withdraw(&admitted))?;
+        if Mistake::FlipBeforeManifest.is_made() {
+            self.volume.publish(&state.home, staging, &prepared)?;
+        }
         match state.store.journal().append(staging, entry) {
             Ok(Appended::Won(head)) => {
-                let published = self.publish(state, staging, &prepared, &head);
-                published.map_err(|error| self.set_adrift(op, error))?;
+                if !Mistake::FlipBeforeManifest.is_made() {
+                    let published = self.publish(state, staging, &prepared, &head);
+                    published.map_err(|error| self.set_adrift(op, error))?;
+                }
                 Ok(Some(head))
             }
             Ok(Appended::Lost) => {

@@ -10,6 +10,7 @@ use std::{fs::File, path::Path};
 use rustix::{fs, io::Errno};
 
 use super::{Directory, Error};
+use crate::planted::{self, Mistake};
 
 /// Files and directories that are cheaper to sync one by one.
 const FEW: usize = 16;
@@ -65,7 +66,8 @@ impl Directory {
     /// # Errors
     /// When the disk says so; final.
     pub fn sync(&self) -> Result<(), Error> {
-        fs::fsync(self.fd()).map_err(self.failed("fsync", Path::new("")))
+        planted::sync(Some(Mistake::DropDirectoryFsync), || fs::fsync(self.fd()))
+            .map_err(self.failed("fsync", Path::new("")))
     }
 
     /// Makes all that was written to its file system durable.
@@ -73,7 +75,7 @@ impl Directory {
     /// # Errors
     /// When the disk says so; final.
     pub fn sync_file_system(&self) -> Result<(), Error> {
-        fs::syncfs(self.fd()).map_err(self.failed("syncfs", Path::new("")))
+        planted::sync(Some(Mistake::DropSyncfs), || fs::syncfs(self.fd())).map_err(self.failed("syncfs", Path::new("")))
     }
 
     /// Makes the plain file `name` durable.
@@ -82,7 +84,7 @@ impl Directory {
     /// When the disk says so; final.
     pub fn sync_file(&self, name: impl AsRef<Path>) -> Result<(), Error> {
         let file = self.file(&name)?;
-        fs::fsync(&file).map_err(self.failed("fsync", name.as_ref()))
+        planted::sync(None, || fs::fsync(&file)).map_err(self.failed("fsync", name.as_ref()))
     }
 }
 
