@@ -10,6 +10,7 @@
 //!
 //! Everything here blocks, and is called from blocking threads.
 
+mod adopt;
 mod apply;
 mod change;
 mod commit;
@@ -24,6 +25,7 @@ mod live;
 mod plan;
 mod prepare;
 mod preview;
+mod replaced;
 mod seed;
 #[cfg(test)]
 mod tests;
@@ -46,7 +48,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -59,7 +61,7 @@ use crate::{
     disk::Staging,
     entry::{Committed, Entry},
     store::{self, Store},
-    volume::{self, Home, Lock, Retired, Survey, Volume},
+    volume::{self, Home, Lock, Retired, Volume},
 };
 
 /// How a depot works.
@@ -87,6 +89,10 @@ pub struct Depot {
     /// How long a write waits for another process to free the volume.
     patience: Duration,
     keep: Keep,
+    /// What adoptions exchanged out.
+    replaced: Mutex<replaced::Seen>,
+    /// Adoptions that nobody has asked for yet.
+    adopted: AtomicU64,
     /// Set when an entry may have become durable without being shown: from there only a new start knows.
     adrift: AtomicBool,
 }
@@ -113,6 +119,8 @@ impl Depot {
             turn: parking_lot::Mutex::new(()),
             patience,
             keep,
+            replaced: Mutex::default(),
+            adopted: AtomicU64::new(0),
             adrift: AtomicBool::new(false),
         };
         depot.state()?;
@@ -166,7 +174,7 @@ impl Depot {
         Ok(Some(state.get_or_insert_with(|| Arc::new(State { home, store })).clone()))
     }
 
-    /// Our directory, made if need be; refuses while somebody else's content lies where the site would begin.
+    /// Our directory, made if need be; refuses while content that cannot be adopted lies where the site would begin.
     fn state_for_writing(&self) -> Result<Arc<State>, Error> {
         if self.is_adrift() {
             return Err(Error::Adrift);
@@ -181,8 +189,8 @@ impl Depot {
             let why = "it has no entry, but the volume shows a release".into();
             return Err(store::Error::Damaged { what: "the journal".into(), why }.into());
         }
-        if !begun && let Survey::Foreign(names) = self.volume.survey()? {
-            return Err(Error::Foreign(names));
+        if !begun {
+            self.check_adoptable()?;
         }
         if let Some(state) = state {
             return Ok(state);

@@ -68,6 +68,14 @@ impl Error {
         self.source.kind() == io::ErrorKind::InvalidData
     }
 
+    /// Whether two names cannot take each other's place here: NFS and some others.
+    #[must_use]
+    pub fn lacks_exchange(&self) -> bool {
+        [rustix::io::Errno::INVAL, rustix::io::Errno::NOSYS, rustix::io::Errno::OPNOTSUPP]
+            .iter()
+            .any(|errno| self.source.raw_os_error() == Some(errno.raw_os_error()))
+    }
+
     /// Whether the process or the system ran out of descriptors or memory, which passes.
     #[must_use]
     pub fn is_shortage(&self) -> bool {

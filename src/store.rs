@@ -10,7 +10,7 @@ mod nodes;
 mod objects;
 
 pub use audit::Shelf;
-pub use journal::{Appended, History, Journal, Piece};
+pub use journal::{Appended, Content, History, Journal, Piece};
 
 use std::collections::BTreeSet;
 
@@ -111,6 +111,14 @@ impl Store {
     /// When it cannot be read.
     pub fn is_damaged(&self, digest: &Digest, size: u64, thoroughly: bool) -> Result<bool, Error> {
         Ok(self.objects.is_damaged(digest, size, thoroughly)?)
+    }
+
+    /// Whether the object `digest` is there, with this size.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn holds(&self, digest: &Digest, size: u64) -> Result<bool, disk::Error> {
+        self.objects.holds(digest, size)
     }
 
     /// Puts a staged file in place of a damaged object, durably.

@@ -10,8 +10,11 @@
 //! ```
 
 mod compare;
+mod drift;
+mod exchange;
 mod files;
 mod flip;
+mod foreign;
 mod generation;
 mod home;
 mod inspect;
@@ -20,17 +23,22 @@ mod linger;
 mod links;
 mod lock;
 mod publish;
+mod quarantine;
 mod shown;
 mod survey;
 mod sweep;
 
+pub use drift::{Drift, Drifted, Place};
+pub use exchange::Replaced;
 pub use files::Put;
+pub use foreign::{Foreign, Found, Unfit};
 pub use home::Home;
 pub use inspect::{Fault, KnownInode, inspect_file, inspect_folder};
 pub use layout::Layout;
 pub use linger::Lingering;
 pub use lock::Lock;
 pub use publish::Prepared;
+pub use quarantine::Salvage;
 pub use shown::Shown;
 pub use survey::Survey;
 pub use sweep::{Retired, Waiting};

@@ -162,7 +162,7 @@ impl From<depot::Error> for Problem {
                 let title = "Nothing is written until the next start";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "restarting", title, detail).after(5)
             }
-            E::Foreign(_) | E::Volume(volume::Error::InTheWay { .. }) => {
+            E::Foreign(_) | E::Unfit(_) | E::Volume(volume::Error::InTheWay { .. }) => {
                 let title = "Somebody else's content is in the way";
                 Self::new(StatusCode::CONFLICT, "foreign-content", title, detail)
             }

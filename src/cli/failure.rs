@@ -58,7 +58,7 @@ fn verdict(error: &depot::Error) -> (Exit, Option<&'static str>) {
         E::Volume(volume::Error::Locked { .. }) => {
             (Exit::TryAgain, Some("another longshore works on this volume, or was stopped while it did"))
         }
-        E::Foreign(_) | E::Volume(volume::Error::InTheWay { .. }) => {
+        E::Foreign(_) | E::Unfit(_) | E::Volume(volume::Error::InTheWay { .. }) => {
             (Exit::Conflict, Some("move it away, or give Longshore an empty volume"))
         }
         E::OutcomeUnknown { .. } => (Exit::Failed, Some("run it again: it finishes what was begun")),

@@ -63,12 +63,18 @@ impl Depot {
     fn try_recover(&self, state: &State) -> Result<Recovered, Error> {
         let _lock = self.lock(state, self.patience)?;
         let now = Entry::now().timestamp();
+        let seq = state.store.journal().head()?.map_or(0, |head| head.entry.seq);
         let mut recovered = Recovered {
             swept: Staging::sweep(&state.home.staging, now)?,
-            generations: self.volume.sweep_old_generations(&state.home, now)?,
+            generations: self
+                .with_salvage(state, seq, |salvage| self.volume.sweep_old_generations(&state.home, now, salvage))?,
             applied: None,
         };
-        let Some(head) = state.store.journal().head()? else { return Ok(recovered) };
+        let Some(head) = state.store.journal().head()? else {
+            self.finish_exchange(state, None)?;
+            return Ok(recovered);
+        };
+        self.finish_exchange(state, Some(&head))?;
         let live = self.volume.live()?;
         let is_noted = self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(&head));
         let is_shown = live.as_ref().map_or(Ok(false), |live| self.shows(state, live, &head))?;
@@ -87,6 +93,7 @@ impl Depot {
                 recovered.applied = Some(head.entry.seq);
             }
         }
+        self.finish_exchange(state, Some(&head))?;
         if self.settle_links(state, &head)? {
             recovered.applied = Some(head.entry.seq);
         }
@@ -122,14 +129,20 @@ impl Depot {
             lock => lock?,
         };
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = self.volume.sweep_generations(&state.home, &mut retired)?;
-        if let Some(head) = state.store.journal().head()?
+        let head = state.store.journal().head()?;
+        let seq = head.as_ref().map_or(0, |head| head.entry.seq);
+        let mut waiting = self
+            .with_salvage(&state, seq, |salvage| self.volume.sweep_generations(&state.home, &mut retired, salvage))?;
+        if let Some(head) = head
             && !self.is_adrift()
         {
             let is_shown = self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(&head));
             if !is_shown {
                 let staging = state.home.stage()?;
                 self.catch_up(&state, &staging, &head)?;
+            }
+            if self.settle_replaced(&state, &head)? == Waiting::Briefly {
+                waiting = Waiting::Briefly;
             }
             // Looking at the links takes a call for each name at the root.
             let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,6 +157,11 @@ impl Depot {
 
     /// Before a commit: shows the head where a process died, or wrote without showing. The caller holds the lock.
     pub(super) fn catch_up(&self, state: &State, staging: &Staging, head: &Committed) -> Result<(), Error> {
+        self.show(state, staging, head)?;
+        self.finish_exchange(state, Some(head))
+    }
+
+    fn show(&self, state: &State, staging: &Staging, head: &Committed) -> Result<(), Error> {
         let shown = self.volume.shown(&state.home)?;
         if shown.is_some_and(|shown| shown.is(head)) {
             return Ok(());
@@ -154,6 +172,8 @@ impl Depot {
             state.home.remember_shown(staging, &Shown::new(head, &live))?;
             return Ok(());
         }
+        // What a death before its entry left must not be taken for what may be exchanged.
+        self.finish_exchange(state, Some(head))?;
         tracing::info!(seq = head.entry.seq, "the volume does not show the head yet: applying it");
         self.apply(state, staging, head)
     }

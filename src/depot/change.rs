@@ -32,6 +32,13 @@ pub enum Change {
     RemoveFolder(SitePath),
     /// Goes back to a release, with the times it had.
     Restore(Release),
+    /// Takes over what somebody did to the volume by hand.
+    Adopt {
+        /// Files that were found, each with the mtime it had.
+        files: BTreeMap<SitePath, (Staged, i64)>,
+        /// Files that were not found any more.
+        remove: Vec<SitePath>,
+    },
 }
 
 /// Whether an entry should be made at all, asked under the lock: with the head and the release it would become.
@@ -91,6 +98,22 @@ impl Change {
                 Some(true) => edits.clear(Some(path)),
                 _ => return Err(Error::NotFound(format!("{path}/"))),
             },
+            Self::Adopt { files, remove } => {
+                remove.iter().for_each(|path| edits.remove(path));
+                for (path, (staged, _)) in files {
+                    // Whatever the site had in its place was replaced by it.
+                    if base.map_or(Ok(false), |base| base.is_folder(path))? {
+                        edits.clear(Some(path));
+                    }
+                    for above in std::iter::successors(path.parent(), SitePath::parent) {
+                        if base.map(|base| base.find(&above)).transpose()?.flatten().is_some() {
+                            edits.remove(&above);
+                        }
+                    }
+                    let Staged { digest, size, executable, .. } = *staged;
+                    edits.set(path, File { digest, size, executable });
+                }
+            }
             Self::Restore(_) => unreachable!("a release is restored as a whole"),
         }
         Ok(edits)
@@ -100,6 +123,15 @@ impl Change {
     pub(super) fn staged(&self, path: &SitePath) -> Option<&Staged> {
         match self {
             Self::Put { files, .. } => files.get(path),
+            Self::Adopt { files, .. } => files.get(path).map(|(staged, _)| staged),
+            _ => None,
+        }
+    }
+
+    /// The mtime with which the file for `path` was found.
+    pub(super) fn found(&self, path: &SitePath) -> Option<i64> {
+        match self {
+            Self::Adopt { files, .. } => files.get(path).map(|(_, mtime)| *mtime),
             _ => None,
         }
     }

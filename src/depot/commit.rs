@@ -1,6 +1,9 @@
 //! The first verb: one entry more in the journal, shown before anybody is told.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use uuid::Uuid;
 
@@ -11,10 +14,14 @@ use super::{
 use crate::{
     disk::Staging,
     entry::{Committed, Entry, SiteId},
+    path::SitePath,
     planted::Mistake,
     store::{self, Admitted, Appended},
-    volume::{Prepared, Shown},
+    volume::{self, Prepared, Shown},
 };
+
+/// Adoptions that one commit may need, one after the other.
+const MOST_ADOPTIONS: usize = 64;
 
 /// What became of a proposal.
 #[derive(Clone, Debug)]
@@ -60,19 +67,48 @@ impl Depot {
         }
         let state = self.state_for_writing()?;
         let _lock = self.lock(&state, self.patience)?;
+        let (mut admitted, mut adoptions) = (Admitted::default(), 0);
+        loop {
+            let path = match self.attempt(&state, staging, proposal, &mut admitted) {
+                Err(Error::Volume(volume::Error::InTheWay { path })) => path,
+                done => return done,
+            };
+            // What lies there becomes an entry of its own; then it may go.
+            adoptions += 1;
+            match self.adopt_in_the_way(&state, &path) {
+                Ok(true) if adoptions < MOST_ADOPTIONS => {}
+                done => {
+                    state.store.withdraw(&admitted);
+                    return Err(done.err().unwrap_or_else(|| volume::Error::InTheWay { path }.into()));
+                }
+            }
+        }
+    }
+
+    /// One try, until something lies in the way. What it admitted for the entry stays for the next try then.
+    fn attempt(
+        &self,
+        state: &State,
+        staging: &Staging,
+        proposal: &Proposal<'_>,
+        admitted: &mut Admitted,
+    ) -> Result<Outcome, Error> {
         loop {
             let head = state.store.journal().head()?;
             let current = head.as_ref().map(|head| head.entry.release);
             if proposal.parent.is_some() && proposal.parent != current {
                 return Err(Error::Stale { current });
             }
+            if head.is_none() && self.adopt_first(state, proposal.cause)? {
+                continue;
+            }
             let mut is_shown = true;
             if let Some(head) = &head {
-                match self.catch_up(&state, staging, head) {
+                match self.catch_up(state, staging, head) {
                     // The head cannot be shown any more; what follows on it perhaps can.
                     Err(error) if error.is_damaged() => {
-                        is_shown = self.mend(&state, staging, &proposal.change)?
-                            && self.catch_up(&state, staging, head).is_ok();
+                        is_shown =
+                            self.mend(state, staging, &proposal.change)? && self.catch_up(state, staging, head).is_ok();
                     }
                     caught_up => caught_up?,
                 }
@@ -80,15 +116,16 @@ impl Depot {
             let now = Entry::now();
             let planned = plan(state.store.nodes(), head.as_deref(), &proposal.change, now.timestamp());
             if let (Err(Error::NotFound(_)), Some(head)) = (&planned, &head)
-                && self.purge(&state, staging, head, &proposal.change)?
+                && self.purge(state, staging, head, &proposal.change)?
             {
                 return Ok(Outcome::nothing(head.clone()));
             }
             let planned = planned?;
             let Some(planned) = planned else {
                 let head = head.ok_or(Error::Nothing)?;
-                if self.mend(&state, staging, &proposal.change)? {
-                    self.apply(&state, staging, &head)?;
+                self.check_tops(&proposal.change)?;
+                if self.mend(state, staging, &proposal.change)? {
+                    self.apply(state, staging, &head)?;
                 }
                 return Ok(Outcome::nothing(head));
             };
@@ -111,11 +148,21 @@ impl Depot {
                 message: proposal.message.clone(),
                 at: now,
             };
-            match self.settle(&state, staging, &proposal.change, &planned, entry, is_shown)? {
+            match self.settle(state, staging, &proposal.change, &planned, entry, is_shown, admitted)? {
                 Some(head) => return Ok(Outcome::of(head, &planned.changes)),
                 // Another process wrote without the lock (a file server that lost it): start again from its entry.
                 None => continue,
             }
+        }
+    }
+
+    /// What is to be there already may yet be hidden by what somebody put in the place of a link.
+    fn check_tops(&self, change: &Change) -> Result<(), Error> {
+        let Change::Put { files, .. } = change else { return Ok(()) };
+        let tops: BTreeSet<&str> = files.keys().map(SitePath::top).collect();
+        match self.volume.in_the_way(tops.into_iter())?.first() {
+            Some(name) => Err(volume::Error::InTheWay { path: name.to_string_lossy().into() }.into()),
+            None => Ok(()),
         }
     }
 
@@ -138,7 +185,8 @@ impl Depot {
     /// Stages, appends the entry and publishes; none when another entry has its number. After an error before the entry
     /// the old release stands; what was prepared goes, at once or with the next sweep. `is_shown` tells that the volume
     /// shows the entry's parent, so that one file in it may be renamed.
-    fn settle(
+    #[expect(clippy::too_many_arguments, reason = "each is one thing that the entry is made of")]
+    pub(super) fn settle(
         &self,
         state: &State,
         staging: &Staging,
@@ -146,10 +194,10 @@ impl Depot {
         planned: &Plan,
         entry: Entry,
         is_shown: bool,
+        admitted: &mut Admitted,
     ) -> Result<Option<Arc<Committed>>, Error> {
         let (op, parent) = (entry.op, entry.parent.filter(|_| is_shown));
-        let mut admitted = Admitted::default();
-        let ready = state.store.admit(staging, &planned.files, &planned.nodes, &mut admitted);
+        let ready = state.store.admit(staging, &planned.files, &planned.nodes, admitted);
         let prepared = ready.map_err(Error::from).and_then(|()| {
             let linger = self.linger(state, change, planned)?;
             if linger.before != linger.after {
@@ -157,9 +205,14 @@ impl Depot {
             }
             self.prepare(state, staging, parent, planned, &linger)
         });
-        let prepared = prepared.inspect_err(|_| state.store.withdraw(&admitted))?;
+        let prepared = prepared.inspect_err(|error| {
+            if !matches!(error, Error::Volume(volume::Error::InTheWay { .. })) {
+                state.store.withdraw(admitted);
+            }
+        })?;
         if Mistake::FlipBeforeManifest.is_made() {
-            self.volume.publish(&state.home, staging, &prepared)?;
+            let seq = entry.seq;
+            self.with_salvage(state, seq, |salvage| self.volume.publish(&state.home, staging, &prepared, salvage))?;
         }
         match state.store.journal().append(staging, entry) {
             Ok(Appended::Won(head)) => {
@@ -175,7 +228,7 @@ impl Depot {
             }
             Err(error @ store::Error::OutcomeUnknown { .. }) => Err(self.set_adrift(op, error.into())),
             Err(error) => {
-                state.store.withdraw(&admitted);
+                state.store.withdraw(admitted);
                 self.volume.abandon(&state.home, &prepared)?;
                 Err(error.into())
             }
@@ -189,7 +242,8 @@ impl Depot {
         prepared: &Prepared,
         head: &Committed,
     ) -> Result<(), Error> {
-        self.volume.publish(&state.home, staging, prepared)?;
+        let seq = head.entry.seq.saturating_sub(1);
+        self.with_salvage(state, seq, |salvage| self.volume.publish(&state.home, staging, prepared, salvage))?;
         let shown = Shown::new(head, prepared.generation());
         if let Err(error) = state.home.remember_shown(staging, &shown) {
             // It is shown all the same; the next one to look compares file by file.

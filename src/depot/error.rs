@@ -32,6 +32,12 @@ pub enum Error {
     /// The volume holds what somebody else put there.
     #[error("the volume holds content that Longshore did not put there: {}", .0.join(", "))]
     Foreign(Vec<String>),
+    /// The volume holds what cannot be taken over into a release.
+    #[error(
+        "the volume holds what no site can have: {}; move it away or remove it, then write again",
+        listed(.0)
+    )]
+    Unfit(Vec<volume::Unfit>),
     /// Nothing lies at a path that is to be removed.
     #[error("nothing lies at {0:?}")]
     NotFound(String),
@@ -65,6 +71,16 @@ pub enum Error {
     /// An earlier outcome is unknown: this process writes no more.
     #[error("an earlier operation ended in an unknown state: nothing is written until the next start")]
     Adrift,
+}
+
+/// A few of them, so that a person can read it.
+fn listed(unfit: &[volume::Unfit]) -> String {
+    const FEW: usize = 5;
+    let mut text: Vec<_> = unfit.iter().take(FEW).map(ToString::to_string).collect();
+    if unfit.len() > FEW {
+        text.push(format!("and {} more", unfit.len() - FEW));
+    }
+    text.join(", ")
 }
 
 impl From<StageError> for Error {

@@ -74,7 +74,8 @@ impl Depot {
         };
         let lingering = state.home.lingering()?;
         let top = self.volume.top(state.store.nodes(), head.entry.release(), &lingering)?;
-        Ok(self.volume.in_the_way(&top)?)
+        let names = self.volume.in_the_way(top.iter().map(|name| &**name))?;
+        Ok(names.iter().map(|name| name.to_string_lossy().into_owned()).collect())
     }
 
     /// Whether another process keeps the volume's lock for as long as `patience`.

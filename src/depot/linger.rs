@@ -43,7 +43,8 @@ impl Depot {
                     }
                 }
             }
-            Change::Put { .. } => {}
+            // What somebody removed by hand is to be gone.
+            Change::Put { .. } | Change::Adopt { .. } => {}
         }
         make_way(&mut after, &Tree::new(state.store.nodes(), plan.release.manifest))?;
         Ok(Linger { before, after })

@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub(super) files: Vec<(Staged, i64)>,
     /// What differs from the head.
     pub(super) changes: Vec<Difference>,
+    /// Whether what it sets was found on the volume, and may be replaced there.
+    pub(super) adopts: bool,
 }
 
 /// A path that is not as it was.
@@ -64,9 +66,10 @@ pub(super) fn plan(
     let mut note = |path: SitePath, was: Option<File>, is: Option<File>| -> Result<(), Error> {
         let old = before.find(&path)?;
         let time = match is {
-            Some(_) => Some(match restored.find(&path)?.and_then(|time| time.mtime) {
-                Some(mtime) => Time::of_old_content(mtime, old),
-                None => Time::of_new_content(now, old),
+            Some(_) => Some(match (restored.find(&path)?.and_then(|time| time.mtime), change.found(&path)) {
+                (Some(mtime), _) => Time::of_old_content(mtime, old),
+                (None, Some(mtime)) => Time::of_adopted(mtime, now, old),
+                (None, None) => Time::of_new_content(now, old),
             }),
             None => old.and_then(|old| Time::of_removed(now, old)),
         };
@@ -96,7 +99,7 @@ pub(super) fn plan(
     let edited = times.apply(&both, head.as_ref().map(|head| &head.times))?;
     new.extend(edited.nodes);
     let release = Release { manifest: root, times: edited.root };
-    Ok(Some(Plan { release, nodes: new, files, changes }))
+    Ok(Some(Plan { release, nodes: new, files, changes, adopts: matches!(change, Change::Adopt { .. }) }))
 }
 
 /// Nodes of a plan before those of the store.

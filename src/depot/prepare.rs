@@ -99,7 +99,7 @@ impl Depot {
                 Some((file, mtime)) => put.push(Put {
                     path: path.clone(),
                     wanted: wanted(*file, *mtime),
-                    replaces: was.is_some() || linger.before.explains(path.as_str()),
+                    replaces: plan.adopts || was.is_some() || linger.before.explains(path.as_str()),
                 }),
                 None if !linger.after.explains(path.as_str()) => remove.push(path.clone()),
                 None => {}

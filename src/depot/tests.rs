@@ -181,13 +181,14 @@ fn a_file_and_a_folder_do_not_take_each_others_place() {
 }
 
 #[test]
-fn foreign_content_is_left_alone() {
+fn a_seed_leaves_foreign_content_alone_and_a_link_in_it_refuses_an_upload() {
     let pod = Pod::new();
     pod.source(&[("index.html", "seed")]);
     fs::write(pod.volume().join("theirs"), "t").expect("written");
-    let before = pod.fingerprint();
     assert!(matches!(pod.fill(When::Always), Ok(Filled::Foreign(names)) if names == ["theirs"]));
-    assert!(matches!(pod.put("index.html", "x"), Err(Error::Foreign(_))));
+    std::os::unix::fs::symlink("/etc/hostname", pod.volume().join("out")).expect("linked");
+    let before = pod.fingerprint();
+    assert!(matches!(pod.put("index.html", "x"), Err(Error::Unfit(unfit)) if unfit[0].path == "out"));
     assert_eq!(pod.fingerprint(), before);
 }
 
@@ -195,9 +196,12 @@ fn foreign_content_is_left_alone() {
 fn what_lies_in_the_way_is_never_lost() {
     let pod = Pod::with_seed();
     fs::write(pod.volume().join("mine.html"), "by hand").expect("written");
-    assert!(matches!(pod.put("mine.html", "x"), Err(Error::Volume(volume::Error::InTheWay { .. }))));
+    pod.put("mine.html", "x").expect("it is adopted first");
+    assert_eq!(pod.read("mine.html").as_deref(), Some("x"));
+    let causes: Vec<_> = pod.depot.history(9).expect("read").iter().map(|one| one.entry.cause).collect();
+    assert_eq!(causes, [Cause::Patch, Cause::Adopt, Cause::Seed]);
+    pod.depot.roll_back(&Target::Seq(2), None, "test").expect("back to it");
     assert_eq!(pod.read("mine.html").as_deref(), Some("by hand"));
-    assert_eq!(pod.depot.head().expect("read").expect("there").entry.seq, 1);
 }
 
 #[test]
@@ -370,9 +374,13 @@ fn a_file_copied_over_a_link_does_not_keep_the_application_from_starting() {
     assert_eq!(pod.depot.recover().expect("a start").applied, None);
     assert!(matches!(pod.fill(When::Empty), Ok(Filled::Kept(_))));
     assert_eq!(pod.read("index.html").as_deref(), Some("by hand"));
-    assert!(matches!(pod.put("index.html", "x"), Err(Error::Volume(volume::Error::InTheWay { .. }))));
     pod.put("a/d.js", "others go on").expect("put");
     assert_eq!(pod.read("a/d.js").as_deref(), Some("others go on"));
+    assert_eq!(pod.read("index.html").as_deref(), Some("by hand"), "it is in nobody's way yet");
+    pod.put("index.html", "x").expect("it is adopted first");
+    assert_eq!(pod.read("index.html").as_deref(), Some("x"));
+    pod.depot.roll_back(&Target::Seq(3), None, "test").expect("back to it");
+    assert_eq!(pod.read("index.html").as_deref(), Some("by hand"));
 }
 
 #[test]

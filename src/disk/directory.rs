@@ -13,7 +13,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps},
+    fs::{self, Access, AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps},
     io::Errno,
 };
 
@@ -307,6 +307,47 @@ impl Directory {
         to.within("renameat2", as_name.as_ref(), |at, last| {
             fs::renameat_with(&*self.fd, name, at, last, RenameFlags::NOREPLACE)
         })
+    }
+
+    /// Lets `name` and `as_name` in `to`, whatever they are, take each other's place at once.
+    ///
+    /// # Errors
+    /// When one is not there, or they cannot be moved; [`Error::lacks_exchange`] where the file system cannot do it.
+    pub fn exchange(&self, name: impl AsRef<Path>, to: &Self, as_name: impl AsRef<Path>) -> Result<(), Error> {
+        let name = name.as_ref();
+        to.within("renameat2", as_name.as_ref(), |at, last| {
+            fs::renameat_with(&*self.fd, name, at, last, RenameFlags::EXCHANGE)
+        })
+    }
+
+    /// Whether this process may do what `access` says with `name`, which is no link.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn allows(&self, name: impl AsRef<Path>, access: Access) -> Result<bool, Error> {
+        self.within("faccessat", name.as_ref(), |at, last| match fs::accessat(at, last, access, AtFlags::EACCESS) {
+            Ok(()) => Ok(true),
+            Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Ok(false),
+            Err(errno) => Err(errno),
+        })
+    }
+
+    /// Removes the directory `name` when nothing but empty directories is in it; tells whether it is gone.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove_empty(&self, name: impl AsRef<Path>) -> Result<bool, Error> {
+        let name = name.as_ref();
+        let directory = self.directory(name)?;
+        for entry in directory.list()? {
+            if directory.stat(&entry)?.kind != Kind::Directory || !directory.remove_empty(&entry)? {
+                return Ok(false);
+            }
+        }
+        match self.within("rmdir", name, |at, last| fs::unlinkat(at, last, AtFlags::REMOVEDIR)) {
+            Err(error) if error.source.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+            removed => removed.map(|()| true),
+        }
     }
 
     /// Removes the file or link `name`.

@@ -36,6 +36,8 @@ pub struct Stat {
     pub links: u64,
     /// The inode's number: equal for names of the same bytes on one file system.
     pub inode: u64,
+    /// The file system: another one than its folder's is mounted there.
+    pub device: u64,
 }
 
 impl From<fs::Stat> for Stat {
@@ -56,6 +58,7 @@ impl From<fs::Stat> for Stat {
             uid: stat.st_uid,
             links: stat.st_nlink as u64,
             inode: stat.st_ino,
+            device: stat.st_dev as u64,
         }
     }
 }

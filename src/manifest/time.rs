@@ -33,6 +33,13 @@ impl Time {
         Self { mtime: Some(mtime), highest: before.map_or(mtime, |before| before.highest.max(mtime)) }
     }
 
+    /// The time of content that somebody else put there with `mtime`, found in the second `now`: the one it had, unless
+    /// the path had one as high before. One that lies ahead would raise all that follow: it counts as `now`.
+    #[must_use]
+    pub fn of_adopted(mtime: i64, now: i64, before: Option<Self>) -> Self {
+        Self::of_new_content(mtime.min(now), before)
+    }
+
     /// Whether it is of a removed path that no later commit could repeat.
     #[must_use]
     pub fn is_stale(self, now: i64) -> bool {
@@ -94,6 +101,15 @@ mod tests {
         let back = Time::of_old_content(100, Some(second));
         assert_eq!((back.mtime, back.highest), (Some(100), 101));
         assert_eq!(Time::of_new_content(101, Some(back)).mtime, Some(102));
+    }
+
+    #[test]
+    fn what_is_adopted_keeps_its_time_where_that_is_possible() {
+        assert_eq!(Time::of_adopted(50, 100, None).mtime, Some(50));
+        assert_eq!(Time::of_adopted(900, 100, None).mtime, Some(100), "a time to come");
+        let before = Time::of_new_content(70, None);
+        assert_eq!(Time::of_adopted(71, 100, Some(before)).mtime, Some(71));
+        assert_eq!(Time::of_adopted(50, 100, Some(before)).mtime, Some(71), "the path had 70");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use std::{
 
 use rustix::io::Errno;
 
-pub use history::{History, Piece};
+pub use history::{Content, History, Piece};
 
 use super::Error;
 use crate::{

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Error, FindObject, Home, Prepared, Volume};
+use super::{Error, FindObject, Home, Prepared, Salvage, Volume};
 use crate::{
     disk::{self, Kind, Staging, Wanted, place},
     path::SitePath,
@@ -91,6 +91,7 @@ impl Volume {
         staging: &Staging,
         put: &[(SitePath, String)],
         remove: &[SitePath],
+        salvage: &Salvage<'_>,
     ) -> Result<(), Error> {
         let mut touched = BTreeSet::new();
         for (path, name) in put {
@@ -107,13 +108,18 @@ impl Volume {
             if disk::if_there(self.root().stat(path.as_str()))?.is_some_and(|stat| stat.kind == Kind::Directory) {
                 let below = format!("{path}/");
                 for gone in remove.iter().filter(|gone| gone.as_str().starts_with(&below)) {
+                    home.salvage(self.root(), gone.as_ref(), gone.as_ref(), salvage);
                     self.remove_file(gone, &mut touched)?;
                 }
             }
+            home.salvage(self.root(), path.as_ref(), path.as_ref(), salvage);
             staging.directory().rename(name, self.root(), path.as_str())?;
             touched.insert(path.parent());
         }
-        remove.iter().try_for_each(|gone| self.remove_file(gone, &mut touched))?;
+        for gone in remove {
+            home.salvage(self.root(), gone.as_ref(), gone.as_ref(), salvage);
+            self.remove_file(gone, &mut touched)?;
+        }
         self.sync_folders(&touched)
     }
 

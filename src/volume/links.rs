@@ -61,6 +61,7 @@ impl Volume {
         // A link there is replaced, whatever it leads to; anything else would refuse the rename.
         if let Some(data) = self.layout().data()
             && disk::if_there(self.root().stat(data))?.is_some_and(|stat| stat.kind != Kind::Link)
+            && !self.is_pending(data)?
         {
             return Err(Error::InTheWay { path: data.into() });
         }
@@ -68,30 +69,11 @@ impl Volume {
             return Ok(());
         }
         names.try_for_each(|name| match disk::if_there(self.root().stat(name))? {
-            Some(_) if !self.is_our_link(name)? => Err(Error::InTheWay { path: name.into() }),
+            Some(_) if !self.is_our_link(name)? && !self.is_pending(name)? => {
+                Err(Error::InTheWay { path: name.into() })
+            }
             _ => Ok(()),
         })
-    }
-
-    /// Those of `names` at the root that are somebody else's entries, where ours must be links.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn in_the_way(&self, names: &[Box<str>]) -> Result<Vec<String>, Error> {
-        let mut found = Vec::new();
-        if let Some(data) = self.layout().data()
-            && disk::if_there(self.root().stat(data))?.is_some_and(|stat| stat.kind != Kind::Link)
-        {
-            found.push(data.into());
-        }
-        if self.layout() == &Layout::Docroot {
-            for name in names {
-                if disk::if_there(self.root().stat(&**name))?.is_some() && !self.is_our_link(name)? {
-                    found.push(name.to_string());
-                }
-            }
-        }
-        Ok(found)
     }
 
     pub(super) fn link_all(&self, top: &[Box<str>], links: &[String]) -> Result<(), Error> {
@@ -116,7 +98,7 @@ impl Volume {
     /// Makes the root's link for `name`; never over anything.
     pub(super) fn link(&self, name: &str) -> Result<(), Error> {
         match self.root().symlink(through_data(name), name) {
-            Err(error) if error.is_taken() && self.is_our_link(name)? => Ok(()),
+            Err(error) if error.is_taken() && (self.is_our_link(name)? || self.is_pending(name)?) => Ok(()),
             Err(error) if error.is_taken() => Err(Error::InTheWay { path: name.into() }),
             done => Ok(done?),
         }

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::{Error, Home, Layout, Volume, home::NEXT_DATA, shown::FILES};
+use super::{Error, Home, Layout, Salvage, Volume, home::NEXT_DATA, shown::FILES};
 use crate::{
     disk::{self, Kind, Staging, Wanted, place},
     path::SitePath,
@@ -100,13 +100,22 @@ impl Volume {
     ///
     /// # Errors
     /// When the disk refuses; the next start finishes.
-    pub fn publish(&self, home: &Home, staging: &Staging, prepared: &Prepared) -> Result<(), Error> {
+    pub fn publish(
+        &self,
+        home: &Home,
+        staging: &Staging,
+        prepared: &Prepared,
+        salvage: &Salvage<'_>,
+    ) -> Result<(), Error> {
         match prepared {
             Prepared::Flip { top, .. } => {
                 let old = self.live()?;
-                if let Some(data) = self.layout().data() {
+                if let Some(data) = self.layout().data()
+                    && !self.is_pending(data)?
+                {
                     self.root().rename(NEXT_DATA, self.root(), data)?;
                 }
+                self.exchange_pending(home)?;
                 self.root().sync()?;
                 if let Some(old) = old {
                     home.retire(&old);
@@ -115,11 +124,13 @@ impl Volume {
             }
             Prepared::Replace { path, staged, generation } => {
                 let tree = home.trees.directory(generation)?;
+                home.salvage(&tree, path.as_ref(), path.as_ref(), salvage);
                 staging.directory().rename(staged, &tree, path)?;
                 Ok(folder_of(&tree, path)?.sync()?)
             }
             Prepared::Remove { path, generation } => {
                 let tree = home.trees.directory(generation)?;
+                home.salvage(&tree, path.as_ref(), path.as_ref(), salvage);
                 disk::if_there(tree.unlink(path))?;
                 folder_of(&tree, path)?.sync()?;
                 if path.parent().is_none() && self.is_our_link(path.top())? {
@@ -127,7 +138,7 @@ impl Volume {
                 }
                 Ok(())
             }
-            Prepared::Files { put, remove } => self.publish_files(home, staging, put, remove),
+            Prepared::Files { put, remove } => self.publish_files(home, staging, put, remove, salvage),
         }
     }
 

@@ -36,7 +36,7 @@ impl Volume {
     }
 
     /// Whether it is ours, or, beside the one link of its layout, none of our business.
-    fn is_ours(&self, name: &OsStr) -> Result<bool, Error> {
+    pub(super) fn is_ours(&self, name: &OsStr) -> Result<bool, Error> {
         let text = name.to_str().unwrap_or_default();
         Ok(match (self.layout(), text) {
             (_, HOME) => self.root().stat(HOME)?.kind == Kind::Directory,

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Error, Home, Volume};
+use super::{Error, Home, Salvage, Volume};
 use crate::disk::{self, FileSystem};
 
 /// How long a replaced generation stays on a local file system.
@@ -46,8 +46,12 @@ impl Home {
         }
     }
 
-    /// Removes a generation; tells whether that was allowed. What another user left and closed to us only takes space.
-    fn remove_generation(&self, name: impl AsRef<Path>) -> Result<bool, Error> {
+    /// Removes a generation; what somebody put into it or changed in it by hand is kept aside. Tells whether that was
+    /// allowed: what another user left and closed to us only takes space.
+    fn remove_generation(&self, name: &str, salvage: &Salvage<'_>) -> Result<bool, Error> {
+        if let Some(tree) = disk::if_directory(self.trees.directory(name))? {
+            self.salvage_all(&tree, Path::new(""), salvage)?;
+        }
         match self.trees.remove_all(name) {
             Err(error) if error.is_denied() => {
                 let cure = error.cure();
@@ -65,7 +69,12 @@ impl Volume {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn sweep_generations(&self, home: &Home, retired: &mut Retired) -> Result<Waiting, Error> {
+    pub fn sweep_generations(
+        &self,
+        home: &Home,
+        retired: &mut Retired,
+        salvage: &Salvage<'_>,
+    ) -> Result<Waiting, Error> {
         let live = self.live()?;
         let local = self.root().file_system()? == FileSystem::Local;
         let grace = if local { GRACE } else { NETWORK_GRACE };
@@ -81,7 +90,7 @@ impl Volume {
                 known.insert(name.to_owned(), since);
                 continue;
             }
-            if !home.remove_generation(name)? {
+            if !home.remove_generation(name, salvage)? {
                 retired.kept.insert(name.to_owned());
             }
         }
@@ -97,14 +106,14 @@ impl Volume {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn sweep_old_generations(&self, home: &Home, now: i64) -> Result<usize, Error> {
+    pub fn sweep_old_generations(&self, home: &Home, now: i64, salvage: &Salvage<'_>) -> Result<usize, Error> {
         const OLD: i64 = 3_600;
         let live = self.live()?;
         let mut swept = 0;
         for name in home.trees.list()? {
             let stat = disk::if_there(home.trees.stat(&name))?;
             if name.to_str() != live.as_deref() && stat.is_some_and(|stat| stat.ctime + OLD < now) {
-                swept += usize::from(home.remove_generation(&name)?);
+                swept += usize::from(home.remove_generation(&name.to_string_lossy(), salvage)?);
             }
         }
         Ok(swept)

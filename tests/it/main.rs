@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "the ban is for the product: tests stand outside of its room for disks")]
 
 mod abilities;
+mod adoption;
 mod archive;
 mod faults;
 mod fill;

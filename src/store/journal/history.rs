@@ -116,6 +116,9 @@ fn broken(seq: u64) -> Error {
     Error::Damaged { what: format!("journal entry {seq}"), why: "the entry after it follows from another one".into() }
 }
 
+/// What stands in a file of the journal: the digest of the entry before it, its entries, the digest of its last one.
+pub type Content = (Option<Digest>, Vec<Arc<Committed>>, Digest);
+
 /// A file of the journal, for whoever looks for damage: an entry, or a segment.
 #[derive(Debug)]
 pub struct Piece {
@@ -124,7 +127,7 @@ pub struct Piece {
     /// The last one.
     pub last: u64,
     /// The digest of the entry before it, its entries, oldest first, and the digest of its last one; or what is wrong.
-    pub content: Result<(Option<Digest>, Vec<Arc<Committed>>, Digest), Error>,
+    pub content: Result<Content, Error>,
 }
 
 impl Journal {

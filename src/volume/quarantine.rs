@@ -1,0 +1,120 @@
+//! What is taken out of the way and might be missed: it is kept aside, the newest of it.
+//!
+//! A file that somebody put or changed on the volume by hand goes when a release replaces its folder's generation. Our own
+//! files have a second name in the store; so before an inode that has only one name goes away, the store is asked for its
+//! bytes, and if it does not have them the file is moved to `quarantine/<entry>/<path>`.
+
+use std::path::{Path, PathBuf};
+
+use super::{Error, Home};
+use crate::{
+    digest::Digest,
+    disk::{self, Directory, Kind, Stat},
+};
+
+const QUARANTINE: &str = "quarantine";
+/// Files that are kept, about.
+const MOST: usize = 100;
+
+/// For whom something goes away, and who knows what is kept.
+pub struct Salvage<'a> {
+    /// The entry that is shown meanwhile.
+    pub seq: u64,
+    /// Whether the store has these bytes.
+    pub knows: &'a dyn Fn(&Digest, u64) -> bool,
+}
+
+impl Home {
+    /// Moves the file `name` of `from` aside as `path`; tells where it is now.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn quarantine(&self, from: &Directory, name: &Path, seq: u64, path: &Path) -> Result<PathBuf, Error> {
+        let all = self.directory.make_directory(QUARANTINE, self.mode)?;
+        let mut folder = all.make_directory(format!("{seq:020}"), self.mode)?;
+        for above in path.parent().into_iter().flat_map(Path::components) {
+            folder = match folder.make_directory(above.as_os_str(), self.mode) {
+                // A file of an earlier time has the name.
+                Err(_) => folder.make_directory(crate::random::name(), self.mode)?,
+                made => made?,
+            };
+        }
+        let mut last = path.file_name().unwrap_or(name.as_os_str()).to_owned();
+        if disk::if_there(folder.stat(&last))?.is_some() {
+            last = crate::random::name().into();
+        }
+        let parent = name.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let from = parent.map_or_else(|| Ok(from.clone()), |parent| from.directory(parent))?;
+        from.rename(name.file_name().unwrap_or_default(), &folder, &last)?;
+        folder.sync()?;
+        self.bound(&all)?;
+        Ok(folder.path().join(last))
+    }
+
+    fn bound(&self, all: &Directory) -> Result<(), Error> {
+        let mut kept = 0;
+        for turn in all.list()?.iter().rev() {
+            if kept >= MOST {
+                all.remove_all(turn)?;
+            } else {
+                kept += count(&all.directory(turn)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Before the file `name` of `from` goes away: keeps it, if it is the only copy of its bytes. What fails here is said,
+    /// since nobody can wait for it.
+    pub(super) fn salvage(&self, from: &Directory, name: &Path, path: &Path, salvage: &Salvage<'_>) {
+        match self.try_salvage(from, name, path, salvage) {
+            Ok(Some(kept)) => {
+                tracing::warn!(
+                    path = %path.display(), kept = %kept.display(),
+                    "was put or changed by hand and is replaced: kept aside"
+                );
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "a file that is replaced could not be kept aside"),
+        }
+    }
+
+    fn try_salvage(
+        &self,
+        from: &Directory,
+        name: &Path,
+        path: &Path,
+        salvage: &Salvage<'_>,
+    ) -> Result<Option<PathBuf>, Error> {
+        let Some(Stat { kind: Kind::File, links: 1, size, .. }) = disk::if_path(from.stat(name))? else {
+            return Ok(None);
+        };
+        if (salvage.knows)(&from.digest(name)?, size) {
+            return Ok(None);
+        }
+        Ok(Some(self.quarantine(from, name, salvage.seq, path)?))
+    }
+
+    /// As [`Home::salvage`], for all that lies in `folder`, which is `path` of the site.
+    pub(super) fn salvage_all(&self, folder: &Directory, path: &Path, salvage: &Salvage<'_>) -> Result<(), Error> {
+        for name in folder.list()? {
+            let (name, path) = (Path::new(&name), path.join(&name));
+            match disk::if_there(folder.stat(name))?.map(|stat| (stat.kind, stat.links)) {
+                Some((Kind::Directory, _)) => self.salvage_all(&folder.directory(name)?, &path, salvage)?,
+                Some((Kind::File, 1)) => self.salvage(folder, name, &path, salvage),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn count(folder: &Directory) -> Result<usize, Error> {
+    let mut files = 0;
+    for name in folder.list()? {
+        files += match folder.stat(&name)?.kind {
+            Kind::Directory => count(&folder.directory(&name)?)?,
+            _ => 1,
+        };
+    }
+    Ok(files)
+}

@@ -1,0 +1,283 @@
+//! What somebody else put on the volume becomes an entry before anything of ours takes its place.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use serde_json::json;
+
+use crate::{
+    archive::tar,
+    listing::{assert_unchanged, contents, listing},
+    nginx::Nginx,
+    part::need,
+    pod::Pod,
+    run::eventually,
+};
+
+const THEIRS: &[(&str, &str)] =
+    &[("index.html", "their page"), ("photos/a.jpg", "a"), ("photos/2019/b.jpg", "b"), ("tool", "#!")];
+/// For each layout: its flags, and the document root in the volume.
+const LAYOUTS: &[(&[&str], &str)] =
+    &[(&["--layout", "docroot"], ""), (&["--link", "html"], "html"), (&["--layout", "files"], "")];
+
+/// A pod on whose volume somebody else's site lies, a year old.
+fn pod_of_theirs(root: &str) -> Pod {
+    let pod = Pod::new();
+    put_theirs(&pod.volume().join(root));
+    pod
+}
+
+fn put_theirs(root: &Path) {
+    let year = Duration::from_secs(365 * 24 * 60 * 60) + Duration::from_nanos(123_456_789);
+    for (path, text) in THEIRS {
+        let file = root.join(path);
+        fs::create_dir_all(file.parent().expect("it has one")).expect("a folder is made");
+        fs::write(&file, text).expect("a file is written");
+        let mode = if *path == "tool" { 0o700 } else { 0o640 };
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("a mode is set");
+        let opened = fs::File::options().write(true).open(&file).expect("it opens");
+        opened.set_modified(SystemTime::now() - year).expect("a time is set");
+    }
+    fs::create_dir_all(root.join("photos/empty")).expect("a folder is made");
+}
+
+fn theirs() -> BTreeMap<String, Vec<u8>> {
+    THEIRS.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect()
+}
+
+fn mtimes(root: &Path) -> BTreeMap<String, i64> {
+    let mtime = |path: &String| fs::metadata(root.join(path)).expect("it is there").mtime();
+    contents(root).into_keys().map(|path| (path.clone(), mtime(&path))).collect()
+}
+
+/// Whether nothing is left of what was exchanged out.
+fn nothing_replaced(pod: &Pod) -> bool {
+    fs::read_dir(pod.volume().join(".longshore/replaced")).is_ok_and(|mut left| left.next().is_none())
+}
+
+#[test]
+fn the_first_write_adopts_what_is_there_and_a_rollback_brings_it_back() {
+    for (flags, root) in LAYOUTS {
+        let pod = pod_of_theirs(root);
+        let root = pod.volume().join(root);
+        let before = mtimes(&root);
+        let served = pod.serve_with(flags);
+        served.put("/site/index.html", "ours").expect(200);
+        let mut now = theirs();
+        now.insert("index.html".into(), b"ours".to_vec());
+        assert_eq!(contents(&root), now, "{flags:?}");
+        assert_eq!(pod.causes(), ["adopt", "patch"], "{flags:?}");
+        let adoption = pod.journal()[0].0.clone();
+        assert_eq!(adoption["by"], "adopt");
+        assert!(adoption["message"].as_str().is_some_and(|message| message.contains("4 files")), "{adoption}");
+
+        served.rollback(&json!({ "to": 1 })).expect(200);
+        assert_eq!(contents(&root), theirs(), "{flags:?}");
+        assert_eq!(mtimes(&root), before, "{flags:?}: whole seconds are what web servers show");
+        let mode = |path: &str| fs::metadata(root.join(path)).expect("there").mode() & 0o7777;
+        assert_eq!((mode("tool"), mode("index.html")), (0o755, 0o644));
+        assert!(!root.join("photos/empty").exists() || flags[1] == "files");
+        if flags[1] != "files" {
+            eventually("what was exchanged out goes", Duration::from_secs(20), || nothing_replaced(&pod).then_some(()));
+        }
+        served.put("/site/", tar(&[("new.html", b"n")])).expect(200);
+        assert_eq!(contents(&root).into_keys().collect::<Vec<_>>(), ["new.html"], "{flags:?}");
+        drop(served);
+        let before = listing(&pod.volume());
+        drop(pod.serve());
+        assert_unchanged(&before, &listing(&pod.volume()), "a start that has nothing to do");
+    }
+}
+
+#[test]
+fn any_first_write_adopts() {
+    let pod = pod_of_theirs("");
+    let served = pod.serve();
+    served.delete("/site/photos/").expect(200);
+    assert_eq!((pod.causes(), pod.volume().join("photos").exists()), (vec!["adopt".into(), "patch".into()], false));
+    drop(served);
+    let pod = pod_of_theirs("");
+    pod.serve().put("/site/", tar(&[("index.html", b"ours")])).expect(200);
+    assert_eq!((pod.causes(), contents(&pod.volume()).len()), (vec!["adopt".into(), "upload".into()], 1));
+    let pod = pod_of_theirs("");
+    pod.serve().patch("/site/photos/", tar(&[("c.jpg", b"c")])).expect(200);
+    assert_eq!((pod.causes(), contents(&pod.volume()).len()), (vec!["adopt".into(), "patch".into()], 5));
+}
+
+#[test]
+fn what_cannot_be_adopted_refuses_the_write_and_is_named() {
+    let pod = pod_of_theirs("");
+    symlink("/etc/hostname", pod.volume().join("photos/way-out")).expect("a link is made");
+    let fifo = rustix::fs::CWD;
+    let mode = rustix::fs::Mode::from_raw_mode(0o644);
+    rustix::fs::mknodat(fifo, pod.volume().join("pipe"), rustix::fs::FileType::Fifo, mode, 0).expect("a FIFO is made");
+    fs::write(pod.volume().join("line\nbreak"), "x").expect("a file is written");
+    let before = listing(&pod.volume());
+    let served = pod.serve();
+    for answer in [
+        served.put("/site/index.html", "ours"),
+        served.put("/site/", tar(&[("index.html", b"ours")])),
+        served.delete("/site/index.html"),
+    ] {
+        let answer = answer.expect(409);
+        assert_eq!(answer.problem(), "foreign-content");
+        for named in ["photos/way-out", "pipe", "line\\\\nbreak", "move it away"] {
+            assert!(answer.text().contains(named), "{named} is not named: {answer}");
+        }
+    }
+    assert_unchanged(&before, &listing(&pod.volume()), "a write that is refused");
+    for path in ["photos/way-out", "pipe", "line\nbreak"] {
+        fs::remove_file(pod.volume().join(path)).expect("it is removed");
+    }
+    served.put("/site/index.html", "ours").expect(200);
+    assert_eq!(pod.causes(), ["adopt", "patch"]);
+}
+
+/// A reader asks all the while, and never finds anything but their page.
+#[test]
+fn a_web_server_serves_their_page_without_a_gap() {
+    let program = need!("nginx");
+    for (flags, root) in &LAYOUTS[..2] {
+        let pod = pod_of_theirs(root);
+        let nginx = Nginx::start(&program, &pod.volume().join(root));
+        let first = nginx.get("/photos/a.jpg").expect(403).status;
+        assert_eq!(first, 403, "their files are closed to others");
+        for (path, _) in THEIRS {
+            let path = pod.volume().join(root).join(path);
+            let stat = fs::metadata(&path).expect("there");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("a mode is set");
+            assert!(stat.is_file());
+        }
+        let page = nginx.get("/photos/a.jpg").expect(200);
+        let (modified, tag) = (page.header("last-modified").to_owned(), page.header("etag").to_owned());
+        let over = Arc::new(AtomicBool::new(false));
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let (url, over, modified, tag) =
+                    (nginx.url("/photos/a.jpg"), over.clone(), modified.clone(), tag.clone());
+                std::thread::spawn(move || {
+                    let mut asked = 0_u32;
+                    while !over.load(Ordering::SeqCst) {
+                        let page = crate::http::call("GET", &url, &[], "").expect(200);
+                        assert_eq!(page.text(), "a");
+                        assert_eq!((page.header("last-modified"), page.header("etag")), (&*modified, &*tag));
+                        asked += 1;
+                    }
+                    asked
+                })
+            })
+            .collect();
+        let served = pod.serve_with(flags);
+        for number in 0..5 {
+            served.put("/site/index.html", format!("ours {number}")).expect(200);
+        }
+        eventually("what was exchanged out goes", Duration::from_secs(20), || nothing_replaced(&pod).then_some(()));
+        over.store(true, Ordering::SeqCst);
+        for reader in readers {
+            assert!(reader.join().expect("no reader saw anything else") > 10);
+        }
+    }
+}
+
+#[test]
+fn what_was_put_over_a_link_is_adopted_by_the_write_that_needs_its_name() {
+    for (flags, root) in &LAYOUTS[..2] {
+        let pod = Pod::new();
+        let served = pod.serve_with(flags);
+        served.put("/site/", tar(&[("index.html", b"one"), ("assets/a.css", b"a"), ("b.html", b"b")])).expect(200);
+        let root = pod.volume().join(root);
+        if *flags == ["--link", "html"] {
+            // The whole folder, as somebody who does not know of links would restore it.
+            fs::remove_file(&root).expect("the link goes");
+            fs::create_dir(&root).expect("a folder is made");
+            fs::write(root.join("index.html"), "by hand").expect("written");
+        } else {
+            for name in ["index.html", "assets"] {
+                fs::remove_file(root.join(name)).expect("the link goes");
+            }
+            fs::write(root.join("index.html"), "by hand").expect("written");
+            fs::create_dir(root.join("assets")).expect("a folder is made");
+            fs::write(root.join("assets/new.css"), "new").expect("written");
+            served.put("/site/b.html", "others go on").expect(200);
+            assert_eq!(fs::read_to_string(root.join("index.html")).expect("read"), "by hand", "in nobody's way");
+        }
+        served.put("/site/index.html", "two").expect(200);
+        assert_eq!(contents(&root)["index.html"], b"two");
+        assert_eq!(contents(&root)["assets/a.css"], b"a", "a folder that was put in the way is merged");
+        let adoption = served.releases()[1].clone();
+        assert_eq!(adoption["cause"], "adopt", "{flags:?}");
+        served.rollback(&json!({ "to": adoption["seq"] })).expect(200);
+        assert_eq!(contents(&root)["index.html"], b"by hand", "{flags:?}");
+        // The very bytes that the head has: nothing to commit, but the link comes back.
+        if flags[1] == "docroot" {
+            fs::remove_file(root.join("index.html")).expect("the link goes");
+            fs::write(root.join("index.html"), "by hand").expect("written");
+            let entries = pod.journal().len();
+            served.put("/site/index.html", "by hand").expect(200);
+            assert!(fs::symlink_metadata(root.join("index.html")).expect("there").is_symlink());
+            assert_eq!(pod.journal().len(), entries);
+        }
+    }
+}
+
+#[test]
+fn what_is_in_the_way_of_plain_files_is_adopted_too() {
+    let pod = Pod::new();
+    let served = pod.serve_with(LAYOUTS[2].0);
+    served.put("/site/", tar(&[("index.html", b"one"), ("a/b.css", b"b")])).expect(200);
+    fs::write(pod.volume().join("new.html"), "by hand").expect("written");
+    fs::write(pod.volume().join("a/c.css"), "by hand").expect("written");
+    served.put("/site/index.html", "others go on").expect(200);
+    served.put("/site/new.html", "ours").expect(200);
+    served.put("/site/a/c.css", "ours").expect(200);
+    assert_eq!(pod.causes(), ["upload", "patch", "adopt", "patch", "adopt", "patch"]);
+    served.rollback(&json!({ "to": 5 })).expect(200);
+    assert_eq!(contents(&pod.volume())["a/c.css"], b"by hand");
+    assert_eq!(contents(&pod.volume())["new.html"], b"ours");
+}
+
+#[test]
+fn a_thousand_files_are_adopted() {
+    let pod = Pod::new();
+    for folder in 0..20 {
+        fs::create_dir(pod.volume().join(format!("f{folder}"))).expect("a folder is made");
+        for file in 0..50 {
+            let path = pod.volume().join(format!("f{folder}/{file}.txt"));
+            fs::write(path, format!("{folder} {file}")).expect("a file is written");
+        }
+    }
+    let before = contents(&pod.volume());
+    let served = pod.serve();
+    served.put("/site/index.html", "ours").expect(201);
+    served.delete("/site/index.html").expect(200);
+    assert_eq!(contents(&pod.volume()), before);
+    eventually("what was exchanged out goes", Duration::from_secs(20), || nothing_replaced(&pod).then_some(()));
+}
+
+/// Somebody has a file open when it is exchanged out, and writes on.
+#[test]
+fn what_is_written_during_the_exchange_is_adopted_too() {
+    use std::io::Write as _;
+    let pod = pod_of_theirs("");
+    let mut writer = fs::File::options().append(true).open(pod.volume().join("photos/a.jpg")).expect("it opens");
+    let served = pod.serve();
+    served.put("/site/index.html", "ours").expect(200);
+    assert!(fs::symlink_metadata(pod.volume().join("photos")).expect("there").is_symlink());
+    writer.write_all(b" and more").expect("it is written");
+    drop(writer);
+    eventually("what was written is shown", Duration::from_secs(20), || {
+        (contents(&pod.volume())["photos/a.jpg"] == b"a and more").then_some(())
+    });
+    eventually("what was exchanged out goes", Duration::from_secs(20), || nothing_replaced(&pod).then_some(()));
+    assert_eq!(pod.causes(), ["adopt", "patch", "adopt"]);
+    assert_eq!(contents(&pod.volume())["index.html"], b"ours");
+}
