@@ -5,6 +5,7 @@
 
 mod address;
 mod answer;
+mod archive;
 mod body;
 mod caller;
 mod error;
@@ -12,9 +13,12 @@ pub mod idle;
 mod leftover;
 pub mod listener;
 pub mod probes;
+mod range;
+mod read;
 mod releases;
 mod site;
 mod stall;
+mod stream;
 pub mod tokens;
 
 pub use error::Problem;
@@ -44,11 +48,14 @@ pub struct App {
 
 /// All routes of the upload door.
 pub fn router(app: Arc<App>) -> Router {
-    let site = || get(site::get).put(site::put).patch(site::patch).delete(site::delete);
+    let site = || get(read::get).put(site::put).patch(site::patch).delete(site::delete);
     Router::new()
         .route("/site/", site())
         .route("/site/{*path}", site())
         .route("/v1/releases", get(releases::list))
+        .route("/v1/releases/{id}", get(releases::one))
+        .route("/v1/diff/{one}/{other}", get(releases::differences))
+        .route("/v1/ops/{op}", get(releases::operation))
         .route("/v1/rollback", axum::routing::post(releases::roll_back))
         .fallback(|uri: Uri| async move { Problem::no_such_route(uri.path()) })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })

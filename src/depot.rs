@@ -22,6 +22,7 @@ mod ingest;
 mod keep;
 mod linger;
 mod live;
+mod look;
 mod plan;
 mod prepare;
 mod preview;
@@ -41,6 +42,7 @@ pub use history::{NotATarget, Target};
 pub use ingest::Ingest;
 pub use keep::Keep;
 pub use live::Found;
+pub use look::{Changed, Listed};
 pub use seed::{Occasion, When};
 pub use verify::{Finding, Lost, Needs, Place, Scope, Verified, grouped};
 

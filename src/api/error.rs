@@ -48,6 +48,22 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Nothing is there", format!("nothing lies at {path:?}"))
     }
 
+    pub(super) fn no_such_operation(op: &str) -> Self {
+        let detail = format!("no entry was made by {op:?}: it did not come about, or is not kept any more");
+        Self::new(StatusCode::NOT_FOUND, "no-such-operation", "The journal has no such operation", detail)
+    }
+
+    pub(super) fn no_such_range(size: u64) -> Self {
+        let detail = format!("the file has {size} bytes");
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "no-such-range", "The range lies outside of the file", detail)
+            .with("size", size.into())
+    }
+
+    pub(super) fn unreadable(path: &crate::path::SitePath, error: &std::io::Error) -> Self {
+        let detail = format!("{path}: {error}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "volume-failed", "The volume failed", detail)
+    }
+
     pub(super) fn no_such_route(path: &str) -> Self {
         let detail = format!("there is no {path:?} here: files lie under /site/, the history under /v1/releases");
         Self::new(StatusCode::NOT_FOUND, "no-such-route", "No such route", detail)

@@ -6,26 +6,28 @@ use axum::{
     Json,
     body::Bytes,
     extract::{
-        Query, State,
+        Path, Query, State,
         rejection::{BytesRejection, QueryRejection},
     },
-    http::HeaderMap,
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{
     App, Problem,
-    answer::Written,
+    answer::{Written, etag},
     body::{blocking, check_wishes},
     caller::Caller,
+    stream::streamed,
 };
 use crate::{
-    depot::Target,
+    depot::{Changed, Listed, NotATarget, Target},
     digest::Digest,
     entry::{Cause, Entry, SiteId},
+    manifest::File,
 };
 
 /// Entries that are listed unless more are asked for.
@@ -37,12 +39,16 @@ const MOST: usize = 1_000;
 #[serde(deny_unknown_fields)]
 pub(super) struct Listing {
     limit: Option<usize>,
+    before: Option<u64>,
 }
 
 #[derive(Serialize)]
 struct History {
     site: Option<SiteId>,
     releases: Vec<Published>,
+    /// What `before` is for the entries that follow, when there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -65,18 +71,139 @@ impl From<Entry> for Published {
     }
 }
 
-/// `GET /v1/releases[?limit=N]`: the journal, newest first.
+/// `GET /v1/releases[?limit=N][&before=SEQ]`: the journal, newest first.
 pub(super) async fn list(
     _: Caller,
     State(app): State<Arc<App>>,
     listing: Result<Query<Listing>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(listing) = listing.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let limit = listing.limit.unwrap_or(LISTED).min(MOST);
-    let entries = blocking(&app, move |depot| depot.history(limit)).await?;
+    let limit = listing.limit.unwrap_or(LISTED).clamp(1, MOST);
+    // One more tells whether there is a next page.
+    let mut entries = blocking(&app, move |depot| depot.history(listing.before, limit + 1)).await?;
+    let has_more = entries.len() > limit;
+    entries.truncate(limit);
     let site = entries.first().map(|newest| newest.entry.site.clone());
+    let next = entries.last().filter(|_| has_more).map(|last| last.entry.seq);
     let releases = entries.iter().map(|committed| committed.entry.clone().into()).collect();
-    Ok(Json(History { site, releases }).into_response())
+    let mut response = Json(History { site, releases, next }).into_response();
+    if let Some(link) = next.and_then(|next| {
+        HeaderValue::try_from(format!("</v1/releases?limit={limit}&before={next}>; rel=\"next\"")).ok()
+    }) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}
+
+/// A release, and what is in it.
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    published: Published,
+    bytes: u64,
+    #[serde(serialize_with = "in_lines")]
+    files: Vec<Listed>,
+}
+
+/// A path, with what lies there.
+#[derive(Serialize)]
+pub(super) struct Line<'a> {
+    path: &'a str,
+    #[serde(flatten)]
+    file: Content,
+    mtime: i64,
+}
+
+#[derive(Serialize)]
+struct Content {
+    digest: Digest,
+    size: u64,
+    executable: bool,
+}
+
+impl From<File> for Content {
+    fn from(File { digest, size, executable }: File) -> Self {
+        Self { digest, size, executable }
+    }
+}
+
+impl<'a> From<&'a Listed> for Line<'a> {
+    fn from(Listed { path, file, mtime }: &'a Listed) -> Self {
+        Self { path: path.as_str(), file: (*file).into(), mtime: *mtime }
+    }
+}
+
+fn in_lines<S: Serializer>(files: &[Listed], out: S) -> Result<S::Ok, S::Error> {
+    out.collect_seq(files.iter().map(Line::from))
+}
+
+/// `GET /v1/releases/{id}`: one release, by its number or its id, with its files.
+pub(super) async fn one(_: Caller, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let target = target(&id)?;
+    let (entry, files) = blocking(&app, move |depot| {
+        let committed = depot.entry(&target)?;
+        let files = depot.files(committed.entry.release(), None)?;
+        Ok((committed.entry.clone(), files))
+    })
+    .await?;
+    let bytes = files.iter().map(|listed| listed.file.size).sum();
+    let tag = etag(entry.release);
+    let whole = Whole { published: entry.into(), bytes, files };
+    let body = streamed(&app, move |_, out| Ok(serde_json::to_writer(out, &whole)?));
+    Ok(([(header::CONTENT_TYPE, "application/json".to_owned()), (header::ETAG, tag)], body).into_response())
+}
+
+#[derive(Serialize)]
+struct Differences {
+    from: Digest,
+    to: Digest,
+    changes: Vec<Difference>,
+}
+
+#[derive(Serialize)]
+struct Difference {
+    path: String,
+    from: Option<Content>,
+    to: Option<Content>,
+}
+
+/// `GET /v1/diff/{one}/{other}`: the paths in which two releases differ.
+pub(super) async fn differences(
+    _: Caller,
+    State(app): State<Arc<App>>,
+    Path((one, other)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let (one, other) = (target(&one)?, target(&other)?);
+    let (from, to, changes) = blocking(&app, move |depot| {
+        let (from, to) = (depot.entry(&one)?.entry.release, depot.entry(&other)?.entry.release);
+        Ok((from, to, depot.differences(from, to)?))
+    })
+    .await?;
+    let changes = changes.into_iter().map(|Changed { path, was, is }| Difference {
+        path: path.as_str().into(),
+        from: was.map(Content::from),
+        to: is.map(Content::from),
+    });
+    let whole = Differences { from, to, changes: changes.collect() };
+    let body = streamed(&app, move |_, out| Ok(serde_json::to_writer(out, &whole)?));
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// `GET /v1/ops/{op}`: what became of an operation whose answer was lost.
+pub(super) async fn operation(
+    _: Caller,
+    State(app): State<Arc<App>>,
+    Path(op): Path<String>,
+) -> Result<Response, Problem> {
+    let id = op.parse().map_err(|_| Problem::bad_request(format!("{op:?} is no UUID")))?;
+    match blocking(&app, move |depot| depot.operation(id)).await? {
+        Some(committed) => Ok(Json(Published::from(committed.entry.clone())).into_response()),
+        None => Err(Problem::no_such_operation(&op)),
+    }
+}
+
+fn target(id: &str) -> Result<Target, Problem> {
+    id.parse().map_err(|error: NotATarget| Problem::bad_request(error.to_string()))
 }
 
 #[derive(Default, Deserialize)]
@@ -106,9 +233,7 @@ pub(super) async fn roll_back(
         Some(Value::Number(seq)) => {
             Target::Seq(seq.as_u64().ok_or_else(|| Problem::bad_request("`to` is no entry's number"))?)
         }
-        Some(Value::String(id)) => {
-            id.parse().map_err(|error: crate::depot::NotATarget| Problem::bad_request(error.to_string()))?
-        }
+        Some(Value::String(id)) => target(&id)?,
         Some(_) => return Err(Problem::bad_request("`to` is a release id or an entry's number")),
     };
     let at_work = app.clone();

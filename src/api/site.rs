@@ -1,80 +1,26 @@
-//! `/site/…`: what is live, and changing it by hand.
+//! `/site/…`: changing what is live by hand.
 
 use std::sync::Arc;
 
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header},
+    http::{HeaderMap, Uri, Version},
     response::{IntoResponse as _, Response},
 };
-use tokio::io::AsyncReadExt as _;
-use tokio_util::io::ReaderStream;
 
 use super::{
     App, Problem,
     address::Address,
-    answer::{Written, etag, http_date, repr_digest},
+    answer::Written,
     body::{blocking, check_length, check_room, check_wishes, with_body},
-    caller::{Caller, Reader},
+    caller::Caller,
 };
 use crate::{
     depot::{Change, Proposal},
     entry::Cause,
     path::SitePath,
 };
-
-/// Bytes read from a file at a time.
-const CHUNK: usize = 64 * 1024;
-
-/// `GET` and `HEAD /site/{path}`: a live file; for a folder, its `index.html`.
-pub(super) async fn get(
-    _: Reader,
-    State(app): State<Arc<App>>,
-    uri: Uri,
-    method: Method,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let path = match Address::parse(uri.path())? {
-        Address::File(path) => Some(path),
-        Address::Folder(folder) => folder,
-    };
-    let wanted = path.as_ref().map_or("/", |path| path.as_str()).to_owned();
-    let found = blocking(&app, move |depot| depot.find(path.as_ref())).await?;
-    let found = found.ok_or_else(|| Problem::not_found(&wanted))?;
-    let tag = etag(found.file.digest);
-    let seen = headers.get(header::IF_NONE_MATCH).and_then(|seen| seen.to_str().ok());
-    if seen.is_some_and(|seen| seen.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
-    }
-    let body = match method {
-        Method::HEAD => Body::empty(),
-        _ => {
-            let file = tokio::fs::File::from_std(found.content).take(found.file.size);
-            Body::from_stream(ReaderStream::with_capacity(file, CHUNK))
-        }
-    };
-    let kind = mime_guess::from_path(found.path.as_str()).first_or_octet_stream();
-    let kind = match (kind.type_().as_str(), kind.subtype().as_str()) {
-        ("text", _) | (_, "javascript") => format!("{kind}; charset=utf-8"),
-        _ => kind.to_string(),
-    };
-    let mut response = Response::new(body);
-    let mut set = |name, value: String| {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            response.headers_mut().insert(name, value);
-        }
-    };
-    set(header::CONTENT_TYPE, kind);
-    set(header::CONTENT_LENGTH, found.file.size.to_string());
-    set(header::ETAG, tag);
-    set(header::LAST_MODIFIED, http_date(found.mtime));
-    set(header::HeaderName::from_static("repr-digest"), repr_digest(found.file.digest));
-    // Uploaded pages must not act with the rights of this origin, nor be taken for another type.
-    set(header::CONTENT_SECURITY_POLICY, "sandbox".into());
-    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff".into());
-    Ok(response)
-}
 
 /// `PUT /site/{path}`: one file; with a trailing slash, an archive in place of the folder.
 pub(super) async fn put(

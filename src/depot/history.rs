@@ -42,14 +42,16 @@ impl FromStr for Target {
 }
 
 impl Depot {
-    /// The newest `limit` entries, newest first.
+    /// At most `limit` entries, newest first: of those before the entry `before`, or of all.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn history(&self, limit: usize) -> Result<Vec<Arc<Committed>>, Error> {
+    pub fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<Arc<Committed>>, Error> {
         let Some(state) = self.state()? else { return Ok(Vec::new()) };
-        let history = state.store.journal().history()?.take(limit).collect::<Result<_, _>>()?;
-        Ok(history)
+        let is_before = |seq| before.is_none_or(|before| seq < before);
+        let history = state.store.journal().history()?;
+        let history = history.skip_while(|each| each.as_ref().is_ok_and(|each| !is_before(each.entry.seq)));
+        Ok(history.take(limit).collect::<Result<_, _>>()?)
     }
 
     /// Makes the release that `target` names live again, with the times it had.
@@ -70,7 +72,7 @@ impl Depot {
         self.commit(&staging, &proposal)
     }
 
-    fn find_entry(&self, target: &Target, current: Digest) -> Result<Arc<Committed>, Error> {
+    pub(super) fn find_entry(&self, target: &Target, current: Digest) -> Result<Arc<Committed>, Error> {
         let state = self.state()?.ok_or(Error::NothingBefore)?;
         let journal = state.store.journal();
         match target {

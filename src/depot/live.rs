@@ -4,11 +4,9 @@ use std::{fs, sync::Arc};
 
 use super::{Depot, Error};
 use crate::{
-    disk,
     entry::Committed,
     manifest::{File, Time, Tree},
     path::SitePath,
-    volume,
 };
 
 /// A live file, opened: what is read is what the digest says, whatever is published meanwhile.
@@ -51,16 +49,7 @@ impl Depot {
         let Some((path, file)) = found else { return Ok(None) };
         let time = Tree::<Time>::new(state.store.nodes(), head.entry.times).find(&path)?;
         let mtime = time.and_then(|time| time.mtime).unwrap_or_default();
-        let (objects, name) = state.store.object(&file.digest)?;
-        let content = objects.file(&name)?;
-        if objects.stat(&name)?.size != file.size {
-            let source = disk::Error {
-                call: "read",
-                path: objects.path().join(name),
-                source: std::io::ErrorKind::InvalidData.into(),
-            };
-            return Err(volume::Error::Damaged { path: path.as_str().into(), source }.into());
-        }
+        let content = self.content(&path, file)?;
         Ok(Some(Found { content, head, path, file, mtime }))
     }
 }

@@ -242,7 +242,7 @@ fn many_fill_at_once_and_one_wins() {
         let seeded = fills.into_iter().map(|fill| fill.join().expect("no panic").expect("nobody fails"));
         assert_eq!(seeded.filter(|filled| matches!(filled, Filled::Seeded(_))).count(), 1);
     });
-    assert_eq!(pod.depot.history(10).expect("read").len(), 1);
+    assert_eq!(pod.depot.history(None, 10).expect("read").len(), 1);
     assert!(pod.is_swept());
 }
 

@@ -204,7 +204,7 @@ impl Route {
     #[must_use]
     pub fn of(path: &str) -> Self {
         match path {
-            "/v1/releases" => Self::Releases,
+            _ if path == "/v1/releases" || path.starts_with("/v1/releases/") => Self::Releases,
             "/v1/rollback" => Self::Rollback,
             _ if path == "/site" || path.starts_with("/site/") => Self::Site,
             _ => Self::Other,

@@ -29,6 +29,7 @@ mod pod;
 mod processes;
 mod proxy;
 mod publish_atomic;
+mod reading;
 mod run;
 mod s3;
 mod served;
