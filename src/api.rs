@@ -8,6 +8,7 @@ mod answer;
 mod archive;
 mod body;
 mod caller;
+mod conditions;
 mod error;
 pub mod idle;
 mod leftover;

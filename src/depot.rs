@@ -24,6 +24,7 @@ mod linger;
 mod live;
 mod look;
 mod plan;
+mod precondition;
 mod prepare;
 mod preview;
 mod replaced;
@@ -43,6 +44,7 @@ pub use ingest::Ingest;
 pub use keep::Keep;
 pub use live::Found;
 pub use look::{Changed, Listed};
+pub use precondition::{Precondition, Tags};
 pub use seed::{Occasion, When};
 pub use verify::{Finding, Lost, Needs, Place, Scope, Verified, grouped};
 

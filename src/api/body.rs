@@ -1,6 +1,9 @@
 //! From a body that comes over the network to a reader on a blocking thread.
 
-use std::{io::Read, sync::Arc};
+use std::{
+    io::{self, Read},
+    sync::Arc,
+};
 
 use axum::{
     body::Body,
@@ -10,7 +13,10 @@ use futures_util::TryStreamExt as _;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::{App, Problem};
-use crate::depot::{self, Depot};
+use crate::{
+    depot::{self, Depot},
+    digest::{Digest, Hasher},
+};
 
 /// Refuses a write whose headers ask for what is not built: done all the same, it could lose somebody's update or store
 /// other bytes than were meant.
@@ -22,7 +28,7 @@ pub(super) fn check_wishes(headers: &HeaderMap) -> Result<(), Problem> {
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(Problem::content_encoding());
     }
-    let later = ["if-match", "if-none-match", "if-unmodified-since", "if-modified-since", "dry-run"];
+    let later = ["if-unmodified-since", "if-modified-since", "dry-run"];
     match later.into_iter().find(|name| headers.contains_key(*name)) {
         Some(name) => Err(Problem::not_built(name)),
         None => Ok(()),
@@ -53,15 +59,17 @@ pub(super) fn check_room(app: &App, headers: &HeaderMap) -> Result<(), Problem> 
 pub(super) async fn with_body<T: Send + 'static>(
     app: &Arc<App>,
     body: Body,
-    work: impl FnOnce(&Depot, &mut dyn Read) -> Result<T, depot::Error> + Send + 'static,
+    announced: Option<Digest>,
+    work: impl FnOnce(&Depot, &mut Content) -> Result<T, depot::Error> + Send + 'static,
 ) -> Result<T, Problem> {
-    let stream = body.into_data_stream().map_err(std::io::Error::other);
+    let stream = body.into_data_stream().map_err(io::Error::other);
     let reader = StreamReader::new(Box::pin(stream));
     let metrics = app.metrics.clone();
     blocking(app, move |depot| {
-        let mut counted = Counted { inner: SyncIoBridge::new(reader), bytes: 0 };
-        let done = work(depot, &mut counted);
-        metrics.received_bytes.inc_by(counted.bytes);
+        let inner = Box::new(SyncIoBridge::new(reader));
+        let mut content = Content { inner, bytes: 0, check: announced.map(|digest| (digest, Hasher::new())) };
+        let done = work(depot, &mut content);
+        metrics.received_bytes.inc_by(content.bytes);
         done
     })
     .await
@@ -85,15 +93,34 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-struct Counted<R> {
-    inner: R,
+/// A body as it comes: counted, and hashed where a digest is announced.
+pub(super) struct Content {
+    inner: Box<dyn Read>,
     bytes: u64,
+    check: Option<(Digest, Hasher)>,
 }
 
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+impl Content {
+    /// Fails when the bytes are not those that were announced. To be called before they are used for good.
+    pub(super) fn check(&mut self) -> Result<(), depot::Error> {
+        if self.check.is_some() {
+            // An archive may end before its body does.
+            io::copy(self, &mut io::sink()).map_err(depot::Error::Content)?;
+        }
+        match self.check.take().map(|(announced, hasher)| (announced, hasher.finish())) {
+            Some((announced, found)) if announced != found => Err(depot::Error::Digest { announced, found }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Read for Content {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.bytes += read as u64;
+        if let Some((_, hasher)) = &mut self.check {
+            hasher.update(&buffer[..read]);
+        }
         Ok(read)
     }
 }

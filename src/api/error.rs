@@ -210,6 +210,16 @@ impl From<depot::Error> for Problem {
                 Self::new(StatusCode::PRECONDITION_FAILED, "stale-parent", title, detail)
                     .with("current", json!(current))
             }
+            E::Precondition { current } => {
+                let title = "Something else is live";
+                Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title, detail)
+                    .with("current", json!(current))
+            }
+            E::Digest { found, .. } => {
+                let title = "Other bytes came than were announced";
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "digest-mismatch", title, detail)
+                    .with("found", json!(found))
+            }
             E::NoSuchRelease(_) => {
                 Self::new(StatusCode::NOT_FOUND, "no-such-release", "The journal has no such release", detail)
             }

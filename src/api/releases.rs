@@ -21,6 +21,7 @@ use super::{
     answer::{Written, etag},
     body::{blocking, check_wishes},
     caller::Caller,
+    conditions::precondition,
     stream::streamed,
 };
 use crate::{
@@ -221,6 +222,7 @@ pub(super) async fn roll_back(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     check_wishes(&headers)?;
+    let precondition = precondition(&headers, None)?;
     let body = body.map_err(|error| Problem::bad_request(error.body_text()))?;
     let wish: RollBack = if body.trim_ascii().is_empty() {
         RollBack::default()
@@ -238,7 +240,7 @@ pub(super) async fn roll_back(
     };
     let at_work = app.clone();
     let outcome = blocking(&app, move |depot| {
-        depot.roll_back(&target, wish.parent, &by).inspect(|outcome| at_work.committed(outcome))
+        depot.roll_back(&target, wish.parent, &precondition, &by).inspect(|outcome| at_work.committed(outcome))
     });
     let outcome = outcome.await?;
     Ok(Written::site(&outcome).into_response())

@@ -15,6 +15,7 @@ use super::{
     answer::Written,
     body::{blocking, check_length, check_room, check_wishes, with_body},
     caller::Caller,
+    conditions::{announced, precondition},
 };
 use crate::{
     depot::{Change, Proposal},
@@ -35,15 +36,18 @@ pub(super) async fn put(
     check_length(version, &headers)?;
     check_room(&app, &headers)?;
     match Address::parse(uri.path())? {
-        Address::Folder(folder) => archive(&app, by, folder, true, body).await,
+        Address::Folder(folder) => archive(&app, by, &headers, folder, true, body).await,
         Address::File(path) => {
             let name = path.name().to_owned();
+            let precondition = precondition(&headers, Some(&path))?;
             let at_work = app.clone();
-            let done = with_body(&app, body, move |depot, content| {
+            let done = with_body(&app, body, announced(&headers)?, move |depot, content| {
                 let ingest = depot.ingest()?;
                 let staged = ingest.file(path, false, content)?;
+                content.check()?;
                 let (staging, change) = ingest.into_change(None, false);
-                let outcome = depot.commit(&staging, &Proposal::new(change, Cause::Patch, &by))?;
+                let proposal = Proposal { precondition, ..Proposal::new(change, Cause::Patch, &by) };
+                let outcome = depot.commit(&staging, &proposal)?;
                 at_work.committed(&outcome);
                 Ok((outcome, staged.digest))
             });
@@ -66,7 +70,7 @@ pub(super) async fn patch(
     check_length(version, &headers)?;
     check_room(&app, &headers)?;
     match Address::parse(uri.path())? {
-        Address::Folder(folder) => archive(&app, by, folder, false, body).await,
+        Address::Folder(folder) => archive(&app, by, &headers, folder, false, body).await,
         Address::File(_) => {
             Err(Problem::bad_request("PATCH merges an archive into a folder: end the path with a slash"))
         }
@@ -76,17 +80,21 @@ pub(super) async fn patch(
 async fn archive(
     app: &Arc<App>,
     by: String,
+    headers: &HeaderMap,
     folder: Option<SitePath>,
     replaces: bool,
     body: Body,
 ) -> Result<Response, Problem> {
     let cause = if replaces && folder.is_none() { Cause::Upload } else { Cause::Patch };
+    let precondition = precondition(headers, None)?;
     let at_work = app.clone();
-    let done = with_body(app, body, move |depot, bytes| {
+    let done = with_body(app, body, announced(headers)?, move |depot, content| {
         let ingest = depot.ingest()?;
-        ingest.archive(folder.as_ref(), bytes)?;
+        ingest.archive(folder.as_ref(), content)?;
+        content.check()?;
         let (staging, change) = ingest.into_change(folder, replaces);
-        depot.commit(&staging, &Proposal::new(change, cause, &by)).inspect(|outcome| at_work.committed(outcome))
+        let proposal = Proposal { precondition, ..Proposal::new(change, cause, &by) };
+        depot.commit(&staging, &proposal).inspect(|outcome| at_work.committed(outcome))
     });
     let outcome = done.await?;
     Ok(Written::site(&outcome).into_response())
@@ -100,7 +108,12 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     check_wishes(&headers)?;
-    let change = match Address::parse(uri.path())? {
+    let address = Address::parse(uri.path())?;
+    let precondition = match &address {
+        Address::File(path) => precondition(&headers, Some(path)),
+        Address::Folder(_) => precondition(&headers, None),
+    }?;
+    let change = match address {
         Address::File(path) => Change::Remove(path),
         Address::Folder(Some(path)) => Change::RemoveFolder(path),
         Address::Folder(None) => {
@@ -110,7 +123,7 @@ pub(super) async fn delete(
     let at_work = app.clone();
     let done = blocking(&app, move |depot| {
         let ingest = depot.ingest()?;
-        let proposal = Proposal::new(change, Cause::Patch, &by);
+        let proposal = Proposal { precondition, ..Proposal::new(change, Cause::Patch, &by) };
         depot.commit(&ingest.staging, &proposal).inspect(|outcome| at_work.committed(outcome))
     });
     let outcome = done.await?;

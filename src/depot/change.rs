@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::Error;
+use super::{Error, Precondition};
 use crate::{
     digest::Digest,
     disk::Staged,
@@ -56,6 +56,8 @@ pub struct Proposal<'a> {
     pub message: Option<String>,
     /// The live release that it is made for; another one refuses it.
     pub parent: Option<Digest>,
+    /// What the caller believes to be live, apart from that.
+    pub precondition: Precondition,
     /// Asked last; when it says no, nothing happens.
     pub condition: Option<&'a Condition<'a>>,
     /// Names the operation.
@@ -66,7 +68,16 @@ impl Proposal<'_> {
     /// A change with a new operation and no condition.
     #[must_use]
     pub fn new(change: Change, cause: Cause, by: &str) -> Self {
-        Self { change, cause, by: by.into(), message: None, parent: None, condition: None, op: random::uuid() }
+        Self {
+            change,
+            cause,
+            by: by.into(),
+            message: None,
+            parent: None,
+            precondition: Precondition::default(),
+            condition: None,
+            op: random::uuid(),
+        }
     }
 }
 

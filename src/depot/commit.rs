@@ -102,6 +102,7 @@ impl Depot {
             if head.is_none() && self.adopt_first(state, proposal.cause)? {
                 continue;
             }
+            proposal.precondition.check(state.store.nodes(), head.as_deref())?;
             let mut is_shown = true;
             if let Some(head) = &head {
                 match self.catch_up(state, staging, head) {

@@ -50,6 +50,20 @@ pub enum Error {
         /// The live release.
         current: Option<Digest>,
     },
+    /// What the caller believes to be live is not.
+    #[error("what is live is not what the precondition says")]
+    Precondition {
+        /// The digest of what is live; none when nothing is.
+        current: Option<Digest>,
+    },
+    /// The bytes that came are not those that were announced.
+    #[error("the content has the digest {found}, not the announced {announced}")]
+    Digest {
+        /// What the header says.
+        announced: Digest,
+        /// What came.
+        found: Digest,
+    },
     /// A release that the journal does not have.
     #[error("the journal has no release {0}")]
     NoSuchRelease(String),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, str::FromStr, sync::Arc};
 
-use super::{Change, Depot, Error, Outcome, Proposal};
+use super::{Change, Depot, Error, Outcome, Precondition, Proposal};
 use crate::{
     digest::Digest,
     entry::{Cause, Committed},
@@ -58,18 +58,33 @@ impl Depot {
     ///
     /// # Errors
     /// When there is no such release, `parent` is not live, or the disk refuses.
-    pub fn roll_back(&self, target: &Target, parent: Option<Digest>, by: &str) -> Result<Outcome, Error> {
+    pub fn roll_back(
+        &self,
+        target: &Target,
+        parent: Option<Digest>,
+        precondition: &Precondition,
+        by: &str,
+    ) -> Result<Outcome, Error> {
         let state = self.state()?.ok_or(Error::NothingBefore)?;
         let staging = state.home.stage()?;
-        let head = state.store.journal().head()?.ok_or(Error::NothingBefore)?;
-        if parent.is_some_and(|parent| parent != head.entry.release) {
-            return Err(Error::Stale { current: Some(head.entry.release) });
+        loop {
+            let current = state.store.journal().head()?.ok_or(Error::NothingBefore)?.entry.release;
+            if parent.is_some_and(|parent| parent != current) {
+                return Err(Error::Stale { current: Some(current) });
+            }
+            let found = self.find_entry(target, current)?;
+            let message = format!("back to {} of entry {}", found.entry.release, found.entry.seq);
+            let change = Change::Restore(found.entry.release());
+            let precondition = precondition.clone();
+            let (parent_seen, message) = (Some(current), Some(message));
+            let proposal =
+                Proposal { parent: parent_seen, precondition, message, ..Proposal::new(change, Cause::Rollback, by) };
+            match self.commit(&staging, &proposal) {
+                // Somebody published meanwhile: what lies before that is another release.
+                Err(Error::Stale { .. }) if parent.is_none() => {}
+                done => return done,
+            }
         }
-        let found = self.find_entry(target, head.entry.release)?;
-        let message = format!("back to {} of entry {}", found.entry.release, found.entry.seq);
-        let change = Change::Restore(found.entry.release());
-        let proposal = Proposal { parent, message: Some(message), ..Proposal::new(change, Cause::Rollback, by) };
-        self.commit(&staging, &proposal)
     }
 
     pub(super) fn find_entry(&self, target: &Target, current: Digest) -> Result<Arc<Committed>, Error> {

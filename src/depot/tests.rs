@@ -154,12 +154,15 @@ fn a_rollback_brings_bytes_and_times_back() {
     pod.put("index.html", "newer").expect("put");
     let between = mtime(&pod);
     assert!(between > before, "within one second too: {between} after {before}");
-    let back = pod.depot.roll_back(&Target::Before, None, "test").expect("back");
+    let back = pod.depot.roll_back(&Target::Before, None, &Precondition::default(), "test").expect("back");
     assert_eq!((pod.read("index.html").as_deref(), mtime(&pod)), (Some("seed"), before));
     pod.put("index.html", "third").expect("put");
     assert!(mtime(&pod) > between, "a time never comes twice with other bytes");
-    assert!(matches!(pod.depot.roll_back(&Target::Seq(77), None, "t"), Err(Error::NoSuchRelease(_))));
-    let stale = pod.depot.roll_back(&Target::Before, Some(back.head.entry.release), "t");
+    assert!(matches!(
+        pod.depot.roll_back(&Target::Seq(77), None, &Precondition::default(), "t"),
+        Err(Error::NoSuchRelease(_))
+    ));
+    let stale = pod.depot.roll_back(&Target::Before, Some(back.head.entry.release), &Precondition::default(), "t");
     assert!(matches!(stale, Err(Error::Stale { .. })));
 }
 
@@ -337,7 +340,7 @@ fn a_file_becomes_a_folder_and_a_folder_a_file() {
     let read = |name| pod.read(name);
     assert_eq!(read("a").as_deref(), Some("file now"));
     assert_eq!(read("index.html/deep/page").as_deref(), Some("folder now"));
-    pod.depot.roll_back(&Target::Before, None, "test").expect("and back");
+    pod.depot.roll_back(&Target::Before, None, &Precondition::default(), "test").expect("and back");
     assert_eq!((read("a/d.js").as_deref(), read("index.html").as_deref()), (Some("d"), Some("seed")));
     assert!(pod.depot.recover().expect("all is well").is_nothing());
 }

@@ -26,6 +26,7 @@ mod nginx;
 mod part;
 mod permissions;
 mod pod;
+mod preconditions;
 mod processes;
 mod proxy;
 mod publish_atomic;
