@@ -9,10 +9,12 @@ mod archive;
 mod body;
 mod caller;
 mod conditions;
+mod deploys;
 mod error;
 pub mod idle;
 mod leftover;
 pub mod listener;
+mod objects;
 pub mod probes;
 mod range;
 mod read;
@@ -53,7 +55,9 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/site/", site())
         .route("/site/{*path}", site())
-        .route("/v1/releases", get(releases::list))
+        .route("/v1/releases", get(releases::list).post(deploys::deploy))
+        .route("/v1/objects", axum::routing::post(objects::post))
+        .route("/v1/objects/{digest}", axum::routing::put(objects::put).head(objects::head))
         .route("/v1/releases/{id}", get(releases::one))
         .route("/v1/diff/{one}/{other}", get(releases::differences))
         .route("/v1/ops/{op}", get(releases::operation))

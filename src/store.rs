@@ -104,6 +104,14 @@ impl Store {
         self.objects.find(digest)
     }
 
+    /// The size of the object `digest`, when it is there.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn object_size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        Ok(self.objects.size(digest)?)
+    }
+
     /// Whether the object `digest` is there with other bytes: somebody wrote through a link to it. Told by its size, and,
     /// `thoroughly`, by reading it.
     ///

@@ -73,6 +73,12 @@ impl Written {
         Self { seq, release, changed, removed, bytes, digest: None, hint: None, status: StatusCode::OK }
     }
 
+    /// Of a deploy: 201 when it made a release.
+    pub(super) fn release(outcome: &Outcome) -> Self {
+        let status = if outcome.is_new { StatusCode::CREATED } else { StatusCode::OK };
+        Self { status, ..Self::site(outcome) }
+    }
+
     pub(super) fn file(outcome: &Outcome, name: &str, digest: Digest) -> Self {
         let is_archive = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip"].iter().any(|end| name.ends_with(end));
         let status = if outcome.creates { StatusCode::CREATED } else { StatusCode::OK };

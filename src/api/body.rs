@@ -18,15 +18,20 @@ use crate::{
     digest::{Digest, Hasher},
 };
 
+/// As [`check_others`], for bodies that are stored as they come.
+pub(super) fn check_wishes(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(Problem::content_encoding());
+    }
+    check_others(headers)
+}
+
 /// Refuses a write whose headers ask for what is not built: done all the same, it could lose somebody's update or store
 /// other bytes than were meant.
-pub(super) fn check_wishes(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn check_others(headers: &HeaderMap) -> Result<(), Problem> {
     if headers.contains_key(header::CONTENT_RANGE) {
         let why = "a part of a file cannot be put (RFC 9110, section 14.5): send it whole";
         return Err(Problem::bad_request(why));
-    }
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return Err(Problem::content_encoding());
     }
     let later = ["if-unmodified-since", "if-modified-since", "dry-run"];
     match later.into_iter().find(|name| headers.contains_key(*name)) {
@@ -56,12 +61,15 @@ pub(super) fn check_room(app: &App, headers: &HeaderMap) -> Result<(), Problem> 
 
 /// Runs `work` on a blocking thread with the body as a reader. A body that ends short of its Content-Length, or that the
 /// listener gave up on since nothing came, fails the reader.
-pub(super) async fn with_body<T: Send + 'static>(
+pub(super) async fn with_body<T: Send + 'static, E: Send + 'static>(
     app: &Arc<App>,
     body: Body,
     announced: Option<Digest>,
-    work: impl FnOnce(&Depot, &mut Content) -> Result<T, depot::Error> + Send + 'static,
-) -> Result<T, Problem> {
+    work: impl FnOnce(&Depot, &mut Content) -> Result<T, E> + Send + 'static,
+) -> Result<T, Problem>
+where
+    Problem: From<E>,
+{
     let stream = body.into_data_stream().map_err(io::Error::other);
     let reader = StreamReader::new(Box::pin(stream));
     let metrics = app.metrics.clone();
@@ -76,10 +84,13 @@ pub(super) async fn with_body<T: Send + 'static>(
 }
 
 /// Runs `work` on a blocking thread.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static, E: Send + 'static>(
     app: &Arc<App>,
-    work: impl FnOnce(&Depot) -> Result<T, depot::Error> + Send + 'static,
-) -> Result<T, Problem> {
+    work: impl FnOnce(&Depot) -> Result<T, E> + Send + 'static,
+) -> Result<T, Problem>
+where
+    Problem: From<E>,
+{
     let depot = app.depot.clone();
     match tokio::task::spawn_blocking(move || work(&depot)).await {
         Ok(done) => {

@@ -93,6 +93,16 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding", "The content is encoded", detail)
     }
 
+    pub(super) fn content_coding(possible: &str) -> Self {
+        let detail = format!("send the body as it is, or in one of {possible}");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding", "The content is encoded", detail)
+    }
+
+    pub(super) fn too_large(most: u64) -> Self {
+        let detail = format!("a request has at most {most} bytes, unpacked: send the changes to a release instead");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large", detail)
+    }
+
     pub(super) fn not_built(header: &str) -> Self {
         let detail = format!("`{header}` is not possible on a write yet; a rollback takes `parent`");
         Self::new(StatusCode::NOT_IMPLEMENTED, "not-built", "This is not possible yet", detail)
@@ -215,6 +225,17 @@ impl From<depot::Error> for Problem {
                 Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title, detail)
                     .with("current", json!(current))
             }
+            E::Missing(missing) => {
+                let title = "Objects are missing";
+                Self::new(StatusCode::CONFLICT, "missing-objects", title, detail).with("missing", json!(missing))
+            }
+            E::Size { digest, real, .. } => {
+                let title = "An object has another size";
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong-size", title, detail)
+                    .with("digest", json!(digest))
+                    .with("size", json!(real))
+            }
+            E::NoDigest { .. } => Self::bad_request(detail),
             E::Digest { found, .. } => {
                 let title = "Other bytes came than were announced";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "digest-mismatch", title, detail)

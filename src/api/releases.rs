@@ -25,7 +25,7 @@ use super::{
     stream::streamed,
 };
 use crate::{
-    depot::{Changed, Listed, NotATarget, Target},
+    depot::{self, Changed, Listed, NotATarget, Target},
     digest::Digest,
     entry::{Cause, Entry, SiteId},
     manifest::File,
@@ -102,8 +102,8 @@ struct Whole {
     #[serde(flatten)]
     published: Published,
     bytes: u64,
-    #[serde(serialize_with = "in_lines")]
-    files: Vec<Listed>,
+    #[serde(serialize_with = "by_path")]
+    manifest: Vec<Listed>,
 }
 
 /// A path, with what lies there.
@@ -134,8 +134,16 @@ impl<'a> From<&'a Listed> for Line<'a> {
     }
 }
 
-fn in_lines<S: Serializer>(files: &[Listed], out: S) -> Result<S::Ok, S::Error> {
-    out.collect_seq(files.iter().map(Line::from))
+#[derive(Serialize)]
+struct Dated {
+    #[serde(flatten)]
+    file: Content,
+    mtime: i64,
+}
+
+fn by_path<S: Serializer>(files: &[Listed], out: S) -> Result<S::Ok, S::Error> {
+    let dated = |listed: &Listed| Dated { file: listed.file.into(), mtime: listed.mtime };
+    out.collect_map(files.iter().map(|listed| (listed.path.as_str(), dated(listed))))
 }
 
 /// `GET /v1/releases/{id}`: one release, by its number or its id, with its files.
@@ -144,12 +152,12 @@ pub(super) async fn one(_: Caller, State(app): State<Arc<App>>, Path(id): Path<S
     let (entry, files) = blocking(&app, move |depot| {
         let committed = depot.entry(&target)?;
         let files = depot.files(committed.entry.release(), None)?;
-        Ok((committed.entry.clone(), files))
+        Ok::<_, depot::Error>((committed.entry.clone(), files))
     })
     .await?;
     let bytes = files.iter().map(|listed| listed.file.size).sum();
     let tag = etag(entry.release);
-    let whole = Whole { published: entry.into(), bytes, files };
+    let whole = Whole { published: entry.into(), bytes, manifest: files };
     let body = streamed(&app, move |_, out| Ok(serde_json::to_writer(out, &whole)?));
     Ok(([(header::CONTENT_TYPE, "application/json".to_owned()), (header::ETAG, tag)], body).into_response())
 }
@@ -177,7 +185,7 @@ pub(super) async fn differences(
     let (one, other) = (target(&one)?, target(&other)?);
     let (from, to, changes) = blocking(&app, move |depot| {
         let (from, to) = (depot.entry(&one)?.entry.release, depot.entry(&other)?.entry.release);
-        Ok((from, to, depot.differences(from, to)?))
+        Ok::<_, depot::Error>((from, to, depot.differences(from, to)?))
     })
     .await?;
     let changes = changes.into_iter().map(|Changed { path, was, is }| Difference {

@@ -18,7 +18,7 @@ use super::{
     conditions::{announced, precondition},
 };
 use crate::{
-    depot::{Change, Proposal},
+    depot::{self, Change, Proposal},
     entry::Cause,
     path::SitePath,
 };
@@ -49,7 +49,7 @@ pub(super) async fn put(
                 let proposal = Proposal { precondition, ..Proposal::new(change, Cause::Patch, &by) };
                 let outcome = depot.commit(&staging, &proposal)?;
                 at_work.committed(&outcome);
-                Ok((outcome, staged.digest))
+                Ok::<_, depot::Error>((outcome, staged.digest))
             });
             let (outcome, digest) = done.await?;
             Ok(Written::file(&outcome, &name, digest).into_response())

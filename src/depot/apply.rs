@@ -45,6 +45,9 @@ impl Depot {
     /// When the journal is damaged; when nothing is shown, also when the disk refuses or another process keeps the lock.
     pub fn recover(&self) -> Result<Recovered, Error> {
         let Some(state) = self.state()? else { return Ok(Recovered::default()) };
+        if let Err(error) = self.expire_objects() {
+            tracing::warn!(%error, "objects that nobody took stay");
+        }
         match self.try_recover(&state) {
             Err(error) if !matches!(error, Error::Store(_)) && self.shows_something(&state)? => {
                 let error = &error as &dyn std::error::Error;

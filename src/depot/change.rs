@@ -1,6 +1,6 @@
 //! What somebody wants to change, before anybody knows what it is changed from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
@@ -30,6 +30,17 @@ pub enum Change {
     Remove(SitePath),
     /// Removes a folder.
     RemoveFolder(SitePath),
+    /// Makes the site what a client describes.
+    Deploy {
+        /// The release that it begins from; none: from nothing.
+        base: Option<Digest>,
+        /// Files that are set.
+        set: BTreeMap<SitePath, File>,
+        /// Files of the base that are removed.
+        remove: Vec<SitePath>,
+        /// Objects that were sent for it.
+        objects: HashMap<Digest, Staged>,
+    },
     /// Goes back to a release, with the times it had.
     Restore(Release),
     /// Takes over what somebody did to the volume by hand.
@@ -125,16 +136,28 @@ impl Change {
                     edits.set(path, File { digest, size, executable });
                 }
             }
+            Self::Deploy { set, remove, .. } => {
+                for path in remove {
+                    match base.map(|base| base.find(path)).transpose()?.flatten() {
+                        Some(_) => edits.remove(path),
+                        None => return Err(Error::NotFound(path.as_str().into())),
+                    }
+                }
+                set.iter().for_each(|(path, file)| edits.set(path, *file));
+            }
             Self::Restore(_) => unreachable!("a release is restored as a whole"),
         }
         Ok(edits)
     }
 
-    /// The staged file for `path`.
-    pub(super) fn staged(&self, path: &SitePath) -> Option<&Staged> {
+    /// The staged file for `path`, which becomes `file`.
+    pub(super) fn staged(&self, path: &SitePath, file: &File) -> Option<Staged> {
         match self {
-            Self::Put { files, .. } => files.get(path),
-            Self::Adopt { files, .. } => files.get(path).map(|(staged, _)| staged),
+            Self::Put { files, .. } => files.get(path).cloned(),
+            Self::Adopt { files, .. } => files.get(path).map(|(staged, _)| staged.clone()),
+            Self::Deploy { objects, .. } => {
+                objects.get(&file.digest).map(|staged| Staged { executable: file.executable, ..staged.clone() })
+            }
             _ => None,
         }
     }
@@ -144,6 +167,14 @@ impl Change {
         match self {
             Self::Adopt { files, .. } => files.get(path).map(|(_, mtime)| *mtime),
             _ => None,
+        }
+    }
+
+    /// The manifest that the edits are of.
+    pub(super) fn base(&self, head: Option<Digest>) -> Option<Digest> {
+        match self {
+            Self::Deploy { base, .. } => *base,
+            _ => head,
         }
     }
 }

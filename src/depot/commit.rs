@@ -135,6 +135,7 @@ impl Depot {
             {
                 return Ok(Outcome::nothing(head.ok_or(Error::Nothing)?));
             }
+            self.check_objects(&state, &proposal.change, &planned)?;
             let entry = Entry {
                 version: 1,
                 seq: head.as_ref().map_or(1, |head| head.entry.seq + 1),
@@ -159,12 +160,27 @@ impl Depot {
 
     /// What is to be there already may yet be hidden by what somebody put in the place of a link.
     fn check_tops(&self, change: &Change) -> Result<(), Error> {
-        let Change::Put { files, .. } = change else { return Ok(()) };
-        let tops: BTreeSet<&str> = files.keys().map(SitePath::top).collect();
+        let tops: BTreeSet<&str> = match change {
+            Change::Put { files, .. } => files.keys().map(SitePath::top).collect(),
+            Change::Deploy { set, .. } => set.keys().map(SitePath::top).collect(),
+            _ => return Ok(()),
+        };
         match self.volume.in_the_way(tops.into_iter())?.first() {
             Some(name) => Err(volume::Error::InTheWay { path: name.to_string_lossy().into() }.into()),
             None => Ok(()),
         }
+    }
+
+    /// Whether all is there that a client says it has sent, now that nobody can remove anything.
+    fn check_objects(&self, state: &State, change: &Change, planned: &Plan) -> Result<(), Error> {
+        let Change::Deploy { objects, .. } = change else { return Ok(()) };
+        let mut missing = BTreeSet::new();
+        for (file, _) in planned.changes.iter().filter_map(|change| change.is) {
+            if !objects.contains_key(&file.digest) && state.store.object_size(&file.digest)? != Some(file.size) {
+                missing.insert(file.digest);
+            }
+        }
+        if missing.is_empty() { Ok(()) } else { Err(Error::Missing(missing.into_iter().collect())) }
     }
 
     /// Puts what was sent in place of objects that somebody wrote over; tells whether there were any. The same file sent

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::{
-    digest::Digest,
+    digest::{Digest, NotADigest},
     disk::{self, StageError},
     manifest, source, store, volume,
 };
@@ -55,6 +55,28 @@ pub enum Error {
     Precondition {
         /// The digest of what is live; none when nothing is.
         current: Option<Digest>,
+    },
+    /// Objects that a deploy names and that nobody has sent.
+    #[error("{} objects are still to be sent", .0.len())]
+    Missing(Vec<Digest>),
+    /// An object has another size than a deploy says.
+    #[error("object {digest} has {real} bytes, not {said}")]
+    Size {
+        /// The object.
+        digest: Digest,
+        /// What the deploy says.
+        said: u64,
+        /// What it is.
+        real: u64,
+    },
+    /// An object is not named by a digest.
+    #[error("{name:?} does not name an object")]
+    NoDigest {
+        /// The name.
+        name: String,
+        /// Why.
+        #[source]
+        source: NotADigest,
     },
     /// The bytes that came are not those that were announced.
     #[error("the content has the digest {found}, not the announced {announced}")]

@@ -70,8 +70,13 @@ impl Ingest {
     /// What was taken in, as a change that puts it; with `clear`, in place of what lies in `folder`.
     #[must_use]
     pub fn into_change(self, folder: Option<SitePath>, clear: bool) -> (Staging, Change) {
-        let files = self.files.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (self.staging, Change::Put { folder, clear, files })
+        let (staging, files) = self.into_parts();
+        (staging, Change::Put { folder, clear, files })
+    }
+
+    /// The files by their names, and where they lie.
+    pub(super) fn into_parts(self) -> (Staging, BTreeMap<SitePath, Staged>) {
+        (self.staging, self.files.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn reading<T>(&self, folder: Option<&SitePath>, progress: &Progress, read: impl FnOnce(&Reading<'_>) -> T) -> T {

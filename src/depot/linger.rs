@@ -35,7 +35,7 @@ impl Depot {
             Change::Restore(_) => after = Lingering::default(),
             Change::Remove(path) => purge(&mut after, path),
             Change::RemoveFolder(path) => purge(&mut after, path),
-            Change::Put { .. } if !self.keep.linger.is_zero() => {
+            Change::Put { .. } | Change::Deploy { .. } if !self.keep.linger.is_zero() => {
                 let until = now().saturating_add(self.keep.linger.as_secs());
                 for difference in &plan.changes {
                     if let (Some(was), None) = (difference.was, difference.is) {
@@ -44,7 +44,7 @@ impl Depot {
                 }
             }
             // What somebody removed by hand is to be gone.
-            Change::Put { .. } | Change::Adopt { .. } => {}
+            Change::Put { .. } | Change::Deploy { .. } | Change::Adopt { .. } => {}
         }
         make_way(&mut after, &Tree::new(state.store.nodes(), plan.release.manifest))?;
         Ok(Linger { before, after })

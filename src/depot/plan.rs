@@ -48,8 +48,9 @@ pub(super) fn plan(
     let (root, mut new) = match change {
         Change::Restore(release) => (release.manifest, Vec::new()),
         _ => {
-            let base = head.map(|head| Tree::new(nodes, head.manifest));
-            let edited = change.edits(base.as_ref())?.apply(nodes, head.as_ref().map(|head| &head.manifest))?;
+            let root = change.base(head.map(|head| head.manifest));
+            let base = root.map(|root| Tree::new(nodes, root));
+            let edited = change.edits(base.as_ref())?.apply(nodes, root.as_ref())?;
             (edited.root, edited.nodes)
         }
     };
@@ -78,8 +79,8 @@ pub(super) fn plan(
             None => times.remove(&path),
         }
         let mtime = time.and_then(|time| time.mtime).unwrap_or(now);
-        if let (Some(_), Some(staged)) = (is, change.staged(&path)) {
-            files.push((staged.clone(), mtime));
+        if let Some(staged) = is.and_then(|file| change.staged(&path, &file)) {
+            files.push((staged, mtime));
         }
         changes.push(Difference { path, was, is: is.map(|file| (file, mtime)) });
         Ok(())

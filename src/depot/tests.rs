@@ -201,9 +201,9 @@ fn what_lies_in_the_way_is_never_lost() {
     fs::write(pod.volume().join("mine.html"), "by hand").expect("written");
     pod.put("mine.html", "x").expect("it is adopted first");
     assert_eq!(pod.read("mine.html").as_deref(), Some("x"));
-    let causes: Vec<_> = pod.depot.history(9).expect("read").iter().map(|one| one.entry.cause).collect();
+    let causes: Vec<_> = pod.depot.history(None, 9).expect("read").iter().map(|one| one.entry.cause).collect();
     assert_eq!(causes, [Cause::Patch, Cause::Adopt, Cause::Seed]);
-    pod.depot.roll_back(&Target::Seq(2), None, "test").expect("back to it");
+    pod.depot.roll_back(&Target::Seq(2), None, &Precondition::default(), "test").expect("back to it");
     assert_eq!(pod.read("mine.html").as_deref(), Some("by hand"));
 }
 
@@ -382,7 +382,7 @@ fn a_file_copied_over_a_link_does_not_keep_the_application_from_starting() {
     assert_eq!(pod.read("index.html").as_deref(), Some("by hand"), "it is in nobody's way yet");
     pod.put("index.html", "x").expect("it is adopted first");
     assert_eq!(pod.read("index.html").as_deref(), Some("x"));
-    pod.depot.roll_back(&Target::Seq(3), None, "test").expect("back to it");
+    pod.depot.roll_back(&Target::Seq(3), None, &Precondition::default(), "test").expect("back to it");
     assert_eq!(pod.read("index.html").as_deref(), Some("by hand"));
 }
 

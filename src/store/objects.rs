@@ -19,8 +19,13 @@ impl Objects {
     /// Whether the object is there with this size. One that somebody wrote through a link has another: it counts as
     /// absent and is replaced.
     pub(super) fn holds(&self, digest: &Digest, size: u64) -> Result<bool, disk::Error> {
+        Ok(self.size(digest)? == Some(size))
+    }
+
+    /// Its size, when it is there.
+    pub(super) fn size(&self, digest: &Digest) -> Result<Option<u64>, disk::Error> {
         let stat = disk::if_there(self.0.directory.stat(path(digest)))?;
-        Ok(stat.is_some_and(|stat| stat.kind == Kind::File && stat.size == size))
+        Ok(stat.filter(|stat| stat.kind == Kind::File).map(|stat| stat.size))
     }
 
     /// Whether it is there and is not what it was.

@@ -53,6 +53,8 @@ pub enum Route {
     Releases,
     /// `/v1/rollback`
     Rollback,
+    /// `/v1/objects`
+    Objects,
     /// Everything else.
     Other,
 }
@@ -206,6 +208,7 @@ impl Route {
         match path {
             _ if path == "/v1/releases" || path.starts_with("/v1/releases/") => Self::Releases,
             "/v1/rollback" => Self::Rollback,
+            _ if path == "/v1/objects" || path.starts_with("/v1/objects/") => Self::Objects,
             _ if path == "/site" || path.starts_with("/site/") => Self::Site,
             _ => Self::Other,
         }
@@ -216,6 +219,7 @@ impl Route {
             Self::Site => "site",
             Self::Releases => "releases",
             Self::Rollback => "rollback",
+            Self::Objects => "objects",
             Self::Other => "other",
         }
     }

@@ -42,6 +42,16 @@ pub struct Home {
     abilities: Arc<OnceLock<Abilities>>,
 }
 
+impl Home {
+    /// The folder of what is sent ahead of a release.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn uploads(&self) -> Result<Directory, disk::Error> {
+        self.directory.directory(UPLOADS)
+    }
+}
+
 impl Volume {
     /// Whether a group shares the volume: then what we make is writable for it.
     fn group_bits(&self) -> Result<u32, disk::Error> {

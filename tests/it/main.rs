@@ -9,6 +9,7 @@
 mod abilities;
 mod adoption;
 mod archive;
+mod deploys;
 mod faults;
 mod fill;
 mod follow;

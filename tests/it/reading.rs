@@ -116,11 +116,12 @@ fn folders_releases_and_differences() {
     served.put("/site/index.html", "other page").expect(200);
     served.delete("/site/ab.txt").expect(200);
     let first = served.get("/v1/releases/1").expect(200).json();
-    assert_eq!(paths(&first["files"]), ["a/b/two.bin", "a/one.txt", "ab.txt", "index.html"]);
+    let names: Vec<_> = first["manifest"].as_object().expect("paths").keys().collect();
+    assert_eq!(names, ["a/b/two.bin", "a/one.txt", "ab.txt", "index.html"]);
     assert_eq!((first["bytes"].as_u64(), first["seq"].as_u64()), (Some(26), Some(1)));
     let id = first["release"].as_str().expect("an id");
     assert_eq!(served.get(&format!("/v1/releases/{}", &id[..12])).expect(200).json(), first, "by the start of its id");
-    let page = &first["files"][3];
+    let page = &first["manifest"]["index.html"];
     assert_eq!((page["size"].as_u64(), page["executable"].as_bool()), (Some(4), Some(false)));
     assert!(page["mtime"].as_i64() > Some(1_700_000_000) && page["digest"].as_str().is_some_and(|hex| hex.len() == 64));
 

@@ -1,0 +1,88 @@
+//! `/v1/objects`: bytes by their digest, sent ahead of the release that names them.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, Version, header},
+    response::{IntoResponse as _, Response},
+};
+use serde_json::json;
+
+use super::{
+    App, Problem,
+    body::{blocking, check_length, check_room, check_wishes, with_body},
+    caller::Caller,
+    conditions::announced,
+};
+use crate::{
+    depot,
+    digest::{Digest, NotADigest},
+    manifest, path,
+};
+
+/// `HEAD /v1/objects/{digest}`: whether it need not be sent.
+pub(super) async fn head(
+    _: Caller,
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let digest = digest(&name)?;
+    match blocking(&app, move |depot| depot.object_size(&digest)).await? {
+        Some(size) => Ok([(header::CONTENT_LENGTH, size.to_string())].into_response()),
+        None => Err(Problem::not_found(&name)),
+    }
+}
+
+/// `PUT /v1/objects/{digest}`: one object, hashed while it comes.
+pub(super) async fn put(
+    _: Caller,
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    version: Version,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    check_wishes(&headers)?;
+    check_length(version, &headers)?;
+    check_room(&app, &headers)?;
+    let digest = digest(&name)?;
+    let done = with_body(&app, body, announced(&headers)?, move |depot, content| {
+        let is_new = depot.object_size(&digest)?.is_none();
+        let ingest = depot.ingest()?;
+        let path = digest.to_string().parse().map_err(|error: path::PathError| manifest::Error::from(error))?;
+        let staged = ingest.file(path, false, content)?;
+        content.check()?;
+        depot.keep_objects(ingest)?;
+        Ok::<_, depot::Error>((is_new, staged.size))
+    });
+    let (is_new, size) = done.await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(json!({ "digest": digest, "size": size }))).into_response())
+}
+
+/// `POST /v1/objects`: an archive of many small ones, each named by its digest.
+pub(super) async fn post(
+    _: Caller,
+    State(app): State<Arc<App>>,
+    version: Version,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    check_wishes(&headers)?;
+    check_length(version, &headers)?;
+    check_room(&app, &headers)?;
+    let done = with_body(&app, body, announced(&headers)?, move |depot, content| {
+        let ingest = depot.ingest()?;
+        ingest.archive(None, content)?;
+        content.check()?;
+        depot.keep_objects(ingest)
+    });
+    Ok(Json(json!({ "objects": done.await? })).into_response())
+}
+
+fn digest(name: &str) -> Result<Digest, Problem> {
+    name.parse().map_err(|error: NotADigest| Problem::bad_request(error.to_string()))
+}

@@ -1,0 +1,62 @@
+//! A deploy by manifest: the client says what the release is to be, and has sent only what was missing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{Change, Depot, Error, Outcome, Precondition, Proposal, Target};
+use crate::{digest::Digest, disk::Staging, entry::Cause, manifest::File, path::SitePath};
+
+/// What a release is to be.
+#[derive(Debug)]
+pub struct Deploy {
+    /// The release that it begins from; none: from nothing.
+    pub base: Option<Target>,
+    /// Files that are set.
+    pub set: BTreeMap<SitePath, File>,
+    /// Files of the base that are removed.
+    pub remove: Vec<SitePath>,
+    /// The live release that it is made for; another one refuses it.
+    pub parent: Option<Digest>,
+    /// What else must hold.
+    pub precondition: Precondition,
+    /// What is said about it.
+    pub message: Option<String>,
+    /// Who.
+    pub by: String,
+}
+
+impl Depot {
+    /// Makes the release live that `deploy` describes.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] with the objects that are still to be sent; as [`Depot::commit`].
+    pub fn deploy(&self, deploy: Deploy) -> Result<Outcome, Error> {
+        let Deploy { base, set, remove, parent, precondition, message, by } = deploy;
+        if base.is_none() && set.is_empty() {
+            return Err(Error::Nothing);
+        }
+        let base = base.map(|base| self.entry(&base)).transpose()?.map(|base| base.entry.release);
+        let state = self.state_for_writing()?;
+        let staging = Staging::create(&state.home.staging, state.home.mode)?;
+        let (mut objects, mut missing) = (HashMap::new(), BTreeSet::new());
+        for File { digest, size, .. } in set.values() {
+            if objects.contains_key(digest) || state.store.object_size(digest)? == Some(*size) {
+                continue;
+            }
+            match self.take_object(&state, &staging, digest, *size)? {
+                Some(staged) => drop(objects.insert(*digest, staged)),
+                None => drop(missing.insert(*digest)),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(Error::Missing(missing.into_iter().collect()));
+        }
+        let sent: Vec<Digest> = objects.keys().copied().collect();
+        let change = Change::Deploy { base, set, remove, objects };
+        let outcome = self.commit(
+            &staging,
+            &Proposal { parent, precondition, message, ..Proposal::new(change, Cause::Upload, &by) },
+        )?;
+        self.drop_waiting(&state, sent.iter());
+        Ok(outcome)
+    }
+}

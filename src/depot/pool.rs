@@ -1,0 +1,119 @@
+//! Objects that were sent ahead of the release that will name them.
+//!
+//! They wait in `.longshore/uploads/objects`, whole and durable under their digests, and survive a restart. A deploy takes
+//! those that it needs; what nobody takes goes by its age.
+
+use super::{Depot, Error, Ingest, State};
+use crate::{
+    digest::{Digest, NotADigest},
+    disk::{self, Directory, Kind, Staged, Staging},
+    entry::Entry,
+};
+
+/// Seconds that an object waits: a client that was cut goes on the next day.
+const PATIENCE: i64 = 24 * 60 * 60;
+
+impl Depot {
+    /// The size of an object that need not be sent: one that is kept, or waits.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn object_size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        let Some(state) = self.state()? else { return Ok(None) };
+        if let Some(size) = state.store.object_size(digest)? {
+            return Ok(Some(size));
+        }
+        Ok(pool(&state)?.map(|pool| waiting(&pool, digest)).transpose()?.flatten())
+    }
+
+    /// Keeps what was taken in, each file named by its digest, until a release names it; tells how many.
+    ///
+    /// # Errors
+    /// When a name is no digest, or not that of its bytes; when the disk refuses. Then nothing is kept.
+    pub fn keep_objects(&self, ingest: Ingest) -> Result<usize, Error> {
+        let state = self.state_for_writing()?;
+        let (staging, files) = ingest.into_parts();
+        for (name, staged) in &files {
+            let announced: Digest = name
+                .as_str()
+                .parse()
+                .map_err(|error: NotADigest| Error::NoDigest { name: name.as_str().into(), source: error })?;
+            if announced != staged.digest {
+                return Err(Error::Digest { announced, found: staged.digest });
+            }
+        }
+        staging.sync(files.values().map(|staged| &*staged.name))?;
+        let pool = state.home.uploads()?.make_directory(OBJECTS, state.home.mode)?;
+        for staged in files.values() {
+            staging.directory().rename(&staged.name, &pool, staged.digest.to_string())?;
+        }
+        pool.sync()?;
+        Ok(files.len())
+    }
+
+    /// Takes a waiting object of `size` bytes into `staging`; none when it does not wait.
+    pub(super) fn take_object(
+        &self,
+        state: &State,
+        staging: &Staging,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<Option<Staged>, Error> {
+        let Some(pool) = pool(state)? else { return Ok(None) };
+        match waiting(&pool, digest)? {
+            None => return Ok(None),
+            Some(real) if real != size => return Err(Error::Size { digest: *digest, said: size, real }),
+            Some(_) => {}
+        }
+        let name = staging.fresh_name();
+        // It stays until the release is there: a deploy that is refused need not send it again. Where there are no
+        // links, it is moved.
+        match pool.link(digest.to_string(), staging.directory(), &name) {
+            Err(error) if error.is_absent() => return Ok(None),
+            Err(_) => pool.rename(digest.to_string(), staging.directory(), &name)?,
+            Ok(()) => {}
+        }
+        Ok(Some(Staged { digest: *digest, size, executable: false, name }))
+    }
+
+    /// Removes objects that a release names now.
+    pub(super) fn drop_waiting<'a>(&self, state: &State, digests: impl Iterator<Item = &'a Digest>) {
+        for digest in digests {
+            let gone = pool(state).and_then(|pool| match pool {
+                Some(pool) => Ok(disk::if_there(pool.unlink(digest.to_string()))?),
+                None => Ok(None),
+            });
+            if let Err(error) = gone {
+                tracing::debug!(%error, "an object that waited goes by its age");
+            }
+        }
+    }
+
+    /// Removes objects that nobody took for a day; tells how many.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn expire_objects(&self) -> Result<usize, Error> {
+        let Some(state) = self.state()? else { return Ok(0) };
+        let Some(pool) = pool(&state)? else { return Ok(0) };
+        let (now, mut gone) = (Entry::now().timestamp(), 0);
+        for name in pool.list()? {
+            if disk::if_there(pool.stat(&name))?.is_some_and(|stat| stat.ctime + PATIENCE < now) {
+                pool.remove_all(&name)?;
+                gone += 1;
+            }
+        }
+        Ok(gone)
+    }
+}
+
+const OBJECTS: &str = "objects";
+
+fn pool(state: &State) -> Result<Option<Directory>, Error> {
+    Ok(disk::if_there(state.home.uploads()?.directory(OBJECTS))?)
+}
+
+fn waiting(pool: &Directory, digest: &Digest) -> Result<Option<u64>, Error> {
+    let stat = disk::if_there(pool.stat(digest.to_string()))?;
+    Ok(stat.filter(|stat| stat.kind == Kind::File).map(|stat| stat.size))
+}
