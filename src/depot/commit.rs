@@ -135,7 +135,7 @@ impl Depot {
             {
                 return Ok(Outcome::nothing(head.ok_or(Error::Nothing)?));
             }
-            self.check_objects(&state, &proposal.change, &planned)?;
+            self.check_objects(state, &proposal.change, &planned)?;
             let entry = Entry {
                 version: 1,
                 seq: head.as_ref().map_or(1, |head| head.entry.seq + 1),
