@@ -15,6 +15,7 @@ mod apply;
 mod change;
 mod commit;
 mod deploy;
+mod diverge;
 mod error;
 mod examine;
 mod fill;
@@ -29,6 +30,7 @@ mod pool;
 mod precondition;
 mod prepare;
 mod preview;
+mod reconcile;
 mod replaced;
 mod seed;
 #[cfg(test)]
@@ -39,6 +41,7 @@ pub use apply::Recovered;
 pub use change::{Change, Condition, Proposal};
 pub use commit::Outcome;
 pub use deploy::Deploy;
+pub use diverge::Divergence;
 pub use error::Error;
 pub use examine::SiteCondition;
 pub use fill::Filled;
@@ -48,6 +51,7 @@ pub use keep::Keep;
 pub use live::Found;
 pub use look::{Changed, Listed};
 pub use precondition::{Precondition, Tags};
+pub use reconcile::{Decision, Reconciled};
 pub use seed::{Occasion, When};
 pub use verify::{Finding, Lost, Needs, Place, Scope, Verified, grouped};
 
@@ -67,7 +71,7 @@ pub use crate::volume::{Layout, Waiting};
 use crate::{
     disk::Staging,
     entry::{Committed, Entry},
-    store::{self, Store},
+    store::Store,
     volume::{self, Home, Lock, Retired, Volume},
 };
 
@@ -102,6 +106,8 @@ pub struct Depot {
     adopted: AtomicU64,
     /// Set when an entry may have become durable without being shown: from there only a new start knows.
     adrift: AtomicBool,
+    /// Whether the journal lacks what the volume has shown: until somebody decides, nothing is written.
+    diverged: AtomicBool,
 }
 
 /// What is there once a volume has been written to.
@@ -129,6 +135,7 @@ impl Depot {
             replaced: Mutex::default(),
             adopted: AtomicU64::new(0),
             adrift: AtomicBool::new(false),
+            diverged: AtomicBool::new(false),
         };
         depot.state()?;
         Ok(depot)
@@ -186,16 +193,13 @@ impl Depot {
         if self.is_adrift() {
             return Err(Error::Adrift);
         }
+        // A volume that has had a release is never filled again as if it were new.
+        self.check_divergence()?;
         let state = self.state()?;
         let begun = match &state {
             Some(state) => state.store.journal().head()?.is_some(),
             None => false,
         };
-        if !begun && self.volume.live()?.is_some() {
-            // A volume that has had a release is never filled again as if it were new.
-            let why = "it has no entry, but the volume shows a release".into();
-            return Err(store::Error::Damaged { what: "the journal".into(), why }.into());
-        }
         if !begun {
             self.check_adoptable()?;
         }

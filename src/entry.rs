@@ -124,6 +124,23 @@ impl Entry {
     }
 }
 
+/// Which entry of which site: what a volume or a process remembers of a journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The site.
+    pub site: SiteId,
+    /// The entry's number.
+    pub seq: u64,
+    /// The digest of its line.
+    pub entry: Digest,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "entry {} of the site {}", self.seq, self.site)
+    }
+}
+
 /// An entry that is in the journal, with its digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
@@ -131,4 +148,12 @@ pub struct Committed {
     pub entry: Entry,
     /// The digest of its line.
     pub digest: Digest,
+}
+
+impl Committed {
+    /// Which one it is.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { site: self.entry.site.clone(), seq: self.entry.seq, entry: self.digest }
+    }
 }

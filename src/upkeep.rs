@@ -34,13 +34,15 @@ impl Upkeep {
             let depot = self.depot.clone();
             let looked = move || {
                 depot.tend()?;
-                depot.head()
+                depot.served()
             };
-            match tokio::task::spawn_blocking(looked).await {
+            let looked = tokio::task::spawn_blocking(looked).await;
+            self.metrics.diverges(self.depot.is_diverged());
+            match looked {
                 Ok(Ok(head)) => {
                     said.clear();
                     // Another process may have published.
-                    head.inspect(|head| self.metrics.shows(head.entry.seq));
+                    head.inspect(|(seq, _)| self.metrics.shows(*seq));
                 }
                 Ok(Err(error)) if error.to_string() != said => {
                     said = error.to_string();

@@ -188,6 +188,10 @@ impl From<depot::Error> for Problem {
                 let title = "Nothing is written until the next start";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "restarting", title, detail).after(5)
             }
+            E::Diverged(_) => {
+                let title = "The journal lacks what the volume has shown";
+                Self::new(StatusCode::CONFLICT, "diverged", title, detail)
+            }
             E::Foreign(_) | E::Unfit(_) | E::Volume(volume::Error::InTheWay { .. }) => {
                 let title = "Somebody else's content is in the way";
                 Self::new(StatusCode::CONFLICT, "foreign-content", title, detail)

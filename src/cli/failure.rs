@@ -55,6 +55,24 @@ fn verdict(error: &depot::Error) -> (Exit, Option<&'static str>) {
         E::Store(store::Error::Newer { .. }) | E::Volume(volume::Error::Format(_)) => {
             (Exit::Conflict, Some("use the version of Longshore that wrote it, or a newer one"))
         }
+        E::Diverged(_) => (
+            Exit::Conflict,
+            Some(
+                "`longshore reconcile --keep store` shows what the journal has; `--keep volume` makes what is shown its \
+                 newest entry",
+            ),
+        ),
+        E::EmptyJournal => (
+            Exit::Conflict,
+            Some(
+                "`--keep volume` begins a new journal with what is shown; or restore the journal from a snapshot, and try \
+                 again",
+            ),
+        ),
+        E::NothingShown => (
+            Exit::Conflict,
+            Some("`--keep store` shows what the journal has; or restore the volume from a snapshot, and try again"),
+        ),
         E::Volume(volume::Error::Locked { .. }) => {
             (Exit::TryAgain, Some("another longshore works on this volume, or was stopped while it did"))
         }

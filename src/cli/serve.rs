@@ -126,17 +126,17 @@ async fn recover(depot: &Arc<Depot>, metrics: &Metrics) -> Result<(), Failure> {
     let at_work = depot.clone();
     let recovered = tokio::task::spawn_blocking(move || {
         let recovered = at_work.recover()?;
-        Ok::<_, Failure>((recovered, at_work.head()?))
+        Ok::<_, Failure>((recovered, at_work.served()?))
     });
     let (recovered, head) = recovered.await.map_err(|error| Failure::other(error.into()))??;
     if !recovered.is_nothing() {
         tracing::info!(?recovered, "finished what an earlier run left");
     }
+    metrics.diverges(depot.is_diverged());
     match head {
-        Some(head) => {
-            let (seq, release) = (head.entry.seq, head.entry.release);
+        Some((seq, release)) => {
             metrics.shows(seq);
-            tracing::info!(seq, %release, "live");
+            tracing::info!(seq, release = %release.manifest, "live");
         }
         None => tracing::info!("the volume has no release yet: the first upload makes one"),
     }

@@ -55,7 +55,7 @@ fn verdict(verified: &Verified) -> Result<(), Failure> {
 }
 
 /// A line for whoever reads it, or a script.
-fn say(line: impl Display) {
+pub(super) fn say(line: impl Display) {
     // Whoever stops reading still gets the exit code.
     drop(writeln!(std::io::stdout(), "{}", plain(&line.to_string().replace('\n', "\\n"))));
 }

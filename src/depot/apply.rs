@@ -42,14 +42,23 @@ impl Depot {
     /// somebody did by hand) is a warning: the application beside us must start.
     ///
     /// # Errors
-    /// When the journal is damaged; when nothing is shown, also when the disk refuses or another process keeps the lock.
+    /// When the journal is a later version's; when nothing is shown, also when it is damaged, the disk refuses, or another
+    /// process keeps the lock.
     pub fn recover(&self) -> Result<Recovered, Error> {
+        let divergence = self.divergence();
         let Some(state) = self.state()? else { return Ok(Recovered::default()) };
+        let tried = match divergence {
+            // Nothing is shown over what is shown, until somebody decides.
+            Ok(Some(_)) => return Ok(Recovered::default()),
+            Ok(None) => self.try_recover(&state),
+            Err(error) => Err(error),
+        };
         if let Err(error) = self.expire_objects() {
             tracing::warn!(%error, "objects that nobody took stay");
         }
-        match self.try_recover(&state) {
-            Err(error) if !matches!(error, Error::Store(_)) && self.shows_something(&state)? => {
+        let is_bearable = |error: &Error| !matches!(error, Error::Store(_)) || error.is_damaged();
+        match tried {
+            Err(error) if is_bearable(&error) && self.shows_something(&state)? => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "the volume goes on showing what it shows");
                 Ok(Recovered::default())
@@ -127,6 +136,9 @@ impl Depot {
     /// When the journal is damaged or the disk refuses.
     pub fn tend(&self) -> Result<Waiting, Error> {
         let Some(state) = self.state()? else { return Ok(Waiting::Nothing) };
+        if self.divergence()?.is_some() {
+            return Ok(Waiting::Nothing);
+        }
         let _lock = match self.lock(&state, Duration::ZERO) {
             Err(Error::Volume(volume::Error::Locked { .. })) => return Ok(Waiting::Long),
             lock => lock?,

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::Divergence;
 use crate::{
     digest::{Digest, NotADigest},
     disk::{self, StageError},
@@ -104,6 +105,15 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// The journal lacks what the volume has shown.
+    #[error("{0}")]
+    Diverged(Box<Divergence>),
+    /// The journal was to be kept, and has nothing.
+    #[error("the journal is empty: there is nothing to keep of it")]
+    EmptyJournal,
+    /// What is shown was to be kept, and is nothing.
+    #[error("the volume shows no file: there is nothing to keep of it")]
+    NothingShown,
     /// An earlier outcome is unknown: this process writes no more.
     #[error("an earlier operation ended in an unknown state: nothing is written until the next start")]
     Adrift,

@@ -35,6 +35,7 @@ impl Depot {
         runtime: &Handle,
         progress: &Progress,
     ) -> Result<Filled, Error> {
+        self.check_divergence()?;
         let head = self.head()?;
         if head.is_none()
             && let Survey::Foreign(names) = self.volume.survey()?

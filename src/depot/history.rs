@@ -65,6 +65,7 @@ impl Depot {
         precondition: &Precondition,
         by: &str,
     ) -> Result<Outcome, Error> {
+        self.check_divergence()?;
         let state = self.state()?.ok_or(Error::NothingBefore)?;
         let staging = state.home.stage()?;
         loop {

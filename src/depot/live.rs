@@ -1,10 +1,9 @@
 //! Reading what is live, by path.
 
-use std::{fs, sync::Arc};
+use std::fs;
 
-use super::{Depot, Error};
+use super::{Depot, Error, look::content};
 use crate::{
-    entry::Committed,
     manifest::{File, Time, Tree},
     path::SitePath,
 };
@@ -12,8 +11,6 @@ use crate::{
 /// A live file, opened: what is read is what the digest says, whatever is published meanwhile.
 #[derive(Debug)]
 pub struct Found {
-    /// The release it was found in.
-    pub head: Arc<Committed>,
     /// Where.
     pub path: SitePath,
     /// Digest, size and mode.
@@ -33,9 +30,8 @@ impl Depot {
     /// # Errors
     /// When the store cannot be read.
     pub fn find(&self, path: Option<&SitePath>) -> Result<Option<Found>, Error> {
-        let Some(state) = self.state()? else { return Ok(None) };
-        let Some(head) = state.store.journal().head()? else { return Ok(None) };
-        let files = Tree::<File>::new(state.store.nodes(), head.entry.release);
+        let Some((state, _, release)) = self.serve()? else { return Ok(None) };
+        let files = Tree::<File>::new(state.store.nodes(), release.manifest);
         let index: SitePath = match path {
             Some(path) => format!("{path}/{INDEX}").parse(),
             None => INDEX.parse(),
@@ -47,9 +43,9 @@ impl Depot {
             None => files.find(&index)?.map(|file| (index, file)),
         };
         let Some((path, file)) = found else { return Ok(None) };
-        let time = Tree::<Time>::new(state.store.nodes(), head.entry.times).find(&path)?;
+        let time = Tree::<Time>::new(state.store.nodes(), release.times).find(&path)?;
         let mtime = time.and_then(|time| time.mtime).unwrap_or_default();
-        let content = self.content(&path, file)?;
-        Ok(Some(Found { content, head, path, file, mtime }))
+        let content = content(&state, &path, file)?;
+        Ok(Some(Found { content, path, file, mtime }))
     }
 }

@@ -4,7 +4,7 @@ use std::{fs, sync::Arc};
 
 use uuid::Uuid;
 
-use super::{Depot, Error, Target};
+use super::{Depot, Error, State, Target};
 use crate::{
     digest::Digest,
     disk,
@@ -115,13 +115,17 @@ impl Depot {
     /// When they are not there, or of another size.
     pub fn content(&self, path: &SitePath, file: File) -> Result<fs::File, Error> {
         let state = self.state()?.ok_or_else(|| Error::NotFound(path.as_str().into()))?;
-        let (objects, name) = state.store.object(&file.digest)?;
-        let content = objects.file(&name)?;
-        if objects.stat(&name)?.size == file.size {
-            return Ok(content);
-        }
-        let (path, source) = (path.as_str().into(), std::io::ErrorKind::InvalidData.into());
-        let source = disk::Error { call: "read", path: objects.path().join(name), source };
-        Err(volume::Error::Damaged { path, source }.into())
+        content(&state, path, file)
     }
+}
+
+pub(super) fn content(state: &State, path: &SitePath, file: File) -> Result<fs::File, Error> {
+    let (objects, name) = state.store.object(&file.digest)?;
+    let content = objects.file(&name)?;
+    if objects.stat(&name)?.size == file.size {
+        return Ok(content);
+    }
+    let (path, source) = (path.as_str().into(), std::io::ErrorKind::InvalidData.into());
+    let source = disk::Error { call: "read", path: objects.path().join(name), source };
+    Err(volume::Error::Damaged { path, source }.into())
 }

@@ -73,7 +73,7 @@ fn hash(content: &mut dyn Read, executable: bool) -> io::Result<manifest::File> 
 }
 
 /// A tree that is built from nothing reads no node.
-struct NoNodes;
+pub(super) struct NoNodes;
 
 impl Nodes for NoNodes {
     fn node(&self, digest: &Digest) -> Result<Arc<[u8]>, Box<dyn StdError + Send + Sync>> {

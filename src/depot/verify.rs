@@ -57,7 +57,16 @@ impl Depot {
     /// # Errors
     /// When this process may not read, or is short of something. Damage is no error: it is found.
     pub fn verify(&self) -> Result<Scope, Error> {
+        // An entry that cannot be read is found below.
+        let divergence = match self.divergence() {
+            Err(error) if error.is_damaged() => None,
+            divergence => divergence?,
+        };
+        let diverged = divergence.map(|divergence| Finding::Diverged(Box::new(divergence)));
         let Some(state) = self.state()? else {
+            if let Some(diverged) = diverged {
+                return Ok(Scope::All(Verified { findings: vec![diverged], ..Verified::default() }));
+            }
             return Ok(match self.volume.survey()? {
                 Survey::Empty => Scope::Nothing,
                 Survey::Foreign(names) => Scope::Foreign(names),
@@ -71,6 +80,7 @@ impl Depot {
             });
         }
         let mut verified = Verified { entries: reach.entries.len(), nodes: reach.nodes.len(), ..Verified::default() };
+        verified.findings.extend(diverged);
         let mut lost = self.read_all(&state, &reach, &mut verified)?;
         let shown = self.read_shown(&state, &lost, &mut verified)?;
         lost.extend(reach.lost.into_iter().map(|(digest, fault)| ((Room::Manifests, digest), fault)));

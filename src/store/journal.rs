@@ -84,6 +84,42 @@ impl Journal {
         Ok(Some(head))
     }
 
+    /// The newest entry that this process has seen, whatever became of it.
+    #[must_use]
+    pub fn seen(&self) -> Option<Arc<Committed>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets what this process has seen: the head is looked for anew.
+    pub fn forget(&self) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The same folder, for somebody who has seen nothing of it.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::new(self.directory.clone())
+    }
+
+    /// The number of the newest entry that is a file, readable or not; with its folder and name.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn newest_file(&self) -> Result<Option<(u64, &Directory, String)>, Error> {
+        Ok(self.list()?.files.last().map(|seq| (*seq, &self.directory, file_name(*seq))))
+    }
+
+    /// Whether the journal has the entry `seq` with this digest, or once had an entry that it does not keep any more.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn has(&self, seq: u64, digest: &Digest) -> Result<bool, Error> {
+        match self.read(seq)? {
+            Some(there) => Ok(there.digest == *digest),
+            None => Ok(self.list()?.segment(seq).is_some()),
+        }
+    }
+
     /// The newest entry, found by listing.
     fn newest(&self) -> Result<Option<Arc<Committed>>, Error> {
         let damaged = |why: &str| Error::Damaged { what: "the journal".into(), why: why.into() };

@@ -31,6 +31,8 @@ pub struct Metrics {
     releases: Family<CauseLabel, Counter>,
     /// Number of the journal entry that the volume shows; 0 when it shows none.
     live_seq: Gauge<u64, AtomicU64>,
+    /// 1 while the journal lacks what the volume has shown.
+    diverged: Gauge,
     /// Unix time, in seconds, at which this process last made the volume show another release; 0 when never.
     last_publish: Gauge<f64, AtomicU64>,
     /// Looks at the sources, by outcome.
@@ -101,6 +103,7 @@ impl Metrics {
             uploads: Gauge::default(),
             releases: Family::default(),
             live_seq: Gauge::default(),
+            diverged: Gauge::default(),
             last_publish: Gauge::default(),
             looks: Family::default(),
             source_lag: Gauge::default(),
@@ -116,6 +119,8 @@ impl Metrics {
         registry.register("uploads_in_flight", "Writing requests not answered yet", metrics.uploads.clone());
         registry.register("releases", "Releases committed by this process", metrics.releases.clone());
         registry.register("live_seq", "Journal entry that the volume shows", metrics.live_seq.clone());
+        let diverged = metrics.diverged.clone();
+        registry.register("diverged", "Whether the journal lacks what the volume has shown", diverged);
         registry.register(
             "last_publish_timestamp_seconds",
             "Unix time at which the volume last came to show another release",
@@ -148,6 +153,11 @@ impl Metrics {
     /// Notes what the volume shows at start, which is no publish.
     pub fn shows(&self, seq: u64) {
         self.live_seq.set(seq);
+    }
+
+    /// Notes whether the journal lacks what the volume has shown.
+    pub fn diverges(&self, diverges: bool) {
+        self.diverged.set(i64::from(diverges));
     }
 
     /// Notes that the volume came to show entry `seq` now.

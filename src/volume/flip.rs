@@ -23,10 +23,37 @@ impl Volume {
         lingering: &Lingering,
         objects: &FindObject<'_>,
     ) -> Result<Prepared, Error> {
+        let live = self.live()?;
+        self.prepare_flip(home, staging, nodes, release, (live.as_deref(), lingering), objects)
+    }
+
+    /// As [`Volume::prepare_generation`], of objects alone: nothing of the live generation is taken over, nor what lingers.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn prepare_anew(
+        &self,
+        home: &Home,
+        staging: &Staging,
+        nodes: &dyn Nodes,
+        release: Release,
+        objects: &FindObject<'_>,
+    ) -> Result<Prepared, Error> {
+        self.prepare_flip(home, staging, nodes, release, (None, &Lingering::default()), objects)
+    }
+
+    fn prepare_flip(
+        &self,
+        home: &Home,
+        staging: &Staging,
+        nodes: &dyn Nodes,
+        release: Release,
+        (live, lingering): (Option<&str>, &Lingering),
+        objects: &FindObject<'_>,
+    ) -> Result<Prepared, Error> {
         let top = self.top(nodes, release, lingering)?;
         self.check_free(top.iter().map(|name| &**name))?;
-        let live = self.live()?;
-        let generation = home.build(staging, nodes, release, live.as_deref(), lingering, objects)?;
+        let generation = home.build(staging, nodes, release, live, lingering, objects)?;
         // In the root itself, as kubelet does: that shows that the root can be written, before there is no way back.
         disk::if_there(self.root().unlink(NEXT_DATA))?;
         self.root().symlink(tree_of(&generation), NEXT_DATA)?;

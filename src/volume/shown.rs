@@ -16,7 +16,7 @@ use super::{
 use crate::{
     digest::Digest,
     disk::{self, Directory, Staging},
-    entry::{Committed, SiteId},
+    entry::{Committed, Mark, SiteId},
     manifest::Release,
 };
 
@@ -60,6 +60,12 @@ impl Shown {
     #[must_use]
     pub fn release(&self) -> Release {
         Release { manifest: self.release, times: self.times }
+    }
+
+    /// The entry.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { site: self.site.clone(), seq: self.seq, entry: self.entry }
     }
 
     /// Whether it is the entry `head` that is shown.

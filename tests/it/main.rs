@@ -10,6 +10,7 @@ mod abilities;
 mod adoption;
 mod archive;
 mod deploys;
+mod divergence;
 mod faults;
 mod fill;
 mod follow;

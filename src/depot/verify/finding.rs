@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::super::Divergence;
 use crate::{digest::Digest, disk::Holding, manifest::File, volume::Fault};
 
 /// Places that a line names.
@@ -17,6 +18,8 @@ pub enum Finding {
         /// In what way.
         fault: Lost,
     },
+    /// The journal lacks what the volume has shown.
+    Diverged(Box<Divergence>),
     /// A node of a manifest or of times.
     Node {
         /// Which.
@@ -166,6 +169,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Entry { seq, fault } => write!(out, "{fault} journal entry {seq}{}", fault.why()),
+            Self::Diverged(divergence) => write!(out, "diverged: {divergence}"),
             Self::Node { digest, of_times, fault, needs } => {
                 let what = if *of_times { "times" } else { "manifest" };
                 write!(out, "{fault} {what} node {digest}{}: {needs}", fault.why())

@@ -42,7 +42,11 @@ impl Depot {
     pub(super) fn moment(&self, state: &State) -> Result<Option<Moment>, Error> {
         let Some(live) = self.volume.live()? else { return Ok(None) };
         let shown = self.volume.shown(&state.home)?.map(|shown| shown.release());
-        let head = state.store.journal().head().ok().flatten().map(|head| head.entry.release());
+        // A journal that lacks what is shown says nothing of it.
+        let head = match self.is_diverged() {
+            false => state.store.journal().head().ok().flatten().map(|head| head.entry.release()),
+            true => shown,
+        };
         Ok(Some(Moment { live, shown, head }))
     }
 
