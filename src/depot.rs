@@ -13,6 +13,7 @@
 mod adopt;
 mod apply;
 mod change;
+mod clean;
 mod commit;
 mod deploy;
 mod diverge;
@@ -32,13 +33,17 @@ mod prepare;
 mod preview;
 mod reconcile;
 mod replaced;
+mod reserve;
+mod retain;
 mod seed;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod watch;
 
 pub use apply::Recovered;
 pub use change::{Change, Condition, Proposal};
+pub use clean::Cleaned;
 pub use commit::Outcome;
 pub use deploy::Deploy;
 pub use diverge::Divergence;
@@ -104,6 +109,12 @@ pub struct Depot {
     replaced: Mutex<replaced::Seen>,
     /// Adoptions that nobody has asked for yet.
     adopted: AtomicU64,
+    /// When what nothing names was last removed; held while that is done.
+    cleaned: Mutex<Option<Instant>>,
+    /// Whether a write found no room since.
+    cramped: AtomicBool,
+    /// What this process counted last of the time that it has looked after the volume.
+    watched: Mutex<Option<watch::Last>>,
     /// Set when an entry may have become durable without being shown: from there only a new start knows.
     adrift: AtomicBool,
     /// Whether the journal lacks what the volume has shown: until somebody decides, nothing is written.
@@ -134,6 +145,9 @@ impl Depot {
             keep,
             replaced: Mutex::default(),
             adopted: AtomicU64::new(0),
+            cleaned: Mutex::new(None),
+            cramped: AtomicBool::new(false),
+            watched: Mutex::new(None),
             adrift: AtomicBool::new(false),
             diverged: AtomicBool::new(false),
         };
@@ -156,6 +170,12 @@ impl Depot {
     #[must_use]
     pub fn is_adrift(&self) -> bool {
         self.adrift.load(Ordering::SeqCst)
+    }
+
+    /// What stays of the past.
+    #[must_use]
+    pub fn keep(&self) -> &Keep {
+        &self.keep
     }
 
     /// Bytes and inodes free on the volume.

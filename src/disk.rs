@@ -5,6 +5,7 @@
 //! it so. Errors always name the call and the path.
 
 mod abilities;
+mod allocate;
 mod directory;
 mod holding;
 mod mount;

@@ -172,7 +172,7 @@ impl Store {
         staging.sync(moves.iter().map(|(.., name)| &**name))?;
         for (room, digest, name) in &moves {
             self.fan(*room).take(staging.directory(), name, digest)?;
-            admitted.0.push((*room, *digest));
+            admitted.0.push((*room, *digest, name.clone()));
         }
         // Also where an object was there already: another process may have put it there a moment ago.
         let touched: BTreeSet<u8> = files.iter().map(|(staged, _)| staged.digest.as_bytes()[0]).collect();
@@ -187,13 +187,25 @@ impl Store {
     }
 
     /// Takes back what was admitted for an entry that was not made: on a full disk it would keep its space for nothing.
-    /// Only under the volume's lock, since nobody else can have counted on it meanwhile.
-    pub fn withdraw(&self, admitted: &Admitted) {
-        for (room, digest) in &admitted.0 {
-            if let Err(error) = self.fan(*room).drop(digest) {
+    /// Files are staged again, for another try. Only under the volume's lock, since nobody else can have counted on them
+    /// meanwhile.
+    pub fn withdraw(&self, staging: &Staging, admitted: &Admitted) {
+        for (room, digest, name) in &admitted.0 {
+            if let Err(error) = self.fan(*room).give_back(digest, staging.directory(), name) {
                 tracing::warn!(%error, "what an entry that was not made would have named stays");
             }
         }
+    }
+
+    /// Removes what lies in `room` under `digest`, for which nothing may have a name any more; tells how many bytes that
+    /// freed. None when nothing is there. Only under the volume's lock.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn remove(&self, room: Room, digest: &Digest) -> Result<Option<u64>, Error> {
+        let Some(stat) = disk::if_there(self.fan(room).directory.stat(objects::path(digest)))? else { return Ok(None) };
+        self.fan(room).drop(digest)?;
+        Ok(Some(if stat.links > 1 { 0 } else { stat.size }))
     }
 
     fn fan(&self, room: Room) -> &Fan {
@@ -206,7 +218,7 @@ impl Store {
 
 /// What one call of [`Store::admit`] brought in.
 #[derive(Debug, Default)]
-pub struct Admitted(Vec<(Room, Digest)>);
+pub struct Admitted(Vec<(Room, Digest, String)>);
 
 /// The two rooms in which files are named by their digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

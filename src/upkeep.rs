@@ -1,8 +1,11 @@
 //! Looking after a volume while it is served: what was replaced is removed, what another process left is finished.
 
+mod cleaning;
+
 use std::{sync::Arc, time::Duration};
 
 use crate::{depot::Depot, shutdown::Shutdown, telemetry::Metrics};
+use cleaning::Cleaning;
 
 /// Time between two looks after the volume.
 const TEND: Duration = Duration::from_secs(2);
@@ -19,6 +22,11 @@ pub struct Upkeep {
 impl Upkeep {
     /// Works until `shutdown` begins; begins it when this process may not write any more.
     pub async fn run(self, shutdown: Shutdown) {
+        let cleaning = Cleaning { depot: self.depot.clone(), metrics: self.metrics.clone() };
+        tokio::join!(cleaning.run(shutdown.clone()), self.tend(shutdown));
+    }
+
+    async fn tend(self, shutdown: Shutdown) {
         // Said once, not every two seconds.
         let mut said = String::new();
         loop {

@@ -16,6 +16,7 @@ use super::{App, Problem};
 use crate::{
     depot::{self, Depot},
     digest::{Digest, Hasher},
+    disk::Room,
 };
 
 /// As [`check_others`], for bodies that are stored as they come.
@@ -49,14 +50,26 @@ pub(super) fn check_length(version: Version, headers: &HeaderMap) -> Result<(), 
     if says { Ok(()) } else { Err(Problem::length_required()) }
 }
 
-/// Refuses what cannot fit, before the first byte is asked for.
-pub(super) fn check_room(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+/// Inodes that the smallest write takes: what is staged, its directory, the lock in it, the entry.
+const FEW_INODES: u64 = 6;
+
+/// Refuses what cannot fit, before the first byte is asked for; after trying to make room for it.
+pub(super) async fn check_room(app: &Arc<App>, headers: &HeaderMap) -> Result<(), Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let room = app.depot.room()?;
-    match length.filter(|length| *length > room.bytes) {
-        Some(length) => Err(Problem::no_room(length, room.bytes)),
-        None => Ok(()),
-    }
+    let length = length.unwrap_or_default();
+    blocking(app, move |depot| {
+        let mut room = depot.room()?;
+        if (room.bytes < length || room.inodes < FEW_INODES) && depot.make_room() {
+            room = depot.room()?;
+        }
+        Ok::<_, depot::Error>(room)
+    })
+    .await
+    .and_then(|room| match room {
+        Room { bytes, .. } if bytes < length => Err(Problem::no_room(length, bytes)),
+        Room { inodes, .. } if inodes < FEW_INODES => Err(Problem::no_inodes(inodes)),
+        _ => Ok(()),
+    })
 }
 
 /// Runs `work` on a blocking thread with the body as a reader. A body that ends short of its Content-Length, or that the
@@ -98,7 +111,11 @@ where
                 // Recovery at the next start applies the head.
                 app.shutdown.begin();
             }
-            done.map_err(Problem::from)
+            done.map_err(Problem::from).inspect_err(|problem| {
+                if problem.is_full() {
+                    app.depot.note_cramped();
+                }
+            })
         }
         Err(_) => Err(Problem::panicked()),
     }

@@ -26,6 +26,11 @@ impl Problem {
         Self { status, slug, title, detail: detail.into(), more: Map::new(), retry_after: None }
     }
 
+    /// Whether the volume has no room for what is wanted.
+    pub(super) fn is_full(&self) -> bool {
+        self.status == StatusCode::INSUFFICIENT_STORAGE
+    }
+
     fn with(mut self, name: &str, value: Value) -> Self {
         self.more.insert(name.into(), value);
         self
@@ -115,6 +120,12 @@ impl Problem {
             .with("free", free.into())
     }
 
+    pub(super) fn no_inodes(free: u64) -> Self {
+        let detail = format!("{free} inodes are free, which is too few for a write: the old release is served on");
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "volume-full", "The volume has no inodes left", detail)
+            .with("free_inodes", free.into())
+    }
+
     pub(super) fn panicked() -> Self {
         let detail = "a mistake in Longshore: its log says where";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Longshore failed", detail)
@@ -123,7 +134,7 @@ impl Problem {
     fn from_disk(error: &disk::Error) -> Self {
         let detail = error.to_string();
         if error.is_full() {
-            let title = "The volume is full";
+            let title = "The volume has no bytes or no inodes left";
             Self::new(StatusCode::INSUFFICIENT_STORAGE, "volume-full", title, detail)
         } else if error.is_denied() {
             let title = "The volume cannot be written to";
@@ -245,7 +256,7 @@ impl From<depot::Error> for Problem {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "digest-mismatch", title, detail)
                     .with("found", json!(found))
             }
-            E::NoSuchRelease(_) => {
+            E::NoSuchRelease(_) | E::NotKept(_) => {
                 Self::new(StatusCode::NOT_FOUND, "no-such-release", "The journal has no such release", detail)
             }
             E::Ambiguous(_) => {

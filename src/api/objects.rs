@@ -47,7 +47,7 @@ pub(super) async fn put(
 ) -> Result<Response, Problem> {
     check_wishes(&headers)?;
     check_length(version, &headers)?;
-    check_room(&app, &headers)?;
+    check_room(&app, &headers).await?;
     let digest = digest(&name)?;
     let done = with_body(&app, body, announced(&headers)?, move |depot, content| {
         let is_new = depot.object_size(&digest)?.is_none();
@@ -73,7 +73,7 @@ pub(super) async fn post(
 ) -> Result<Response, Problem> {
     check_wishes(&headers)?;
     check_length(version, &headers)?;
-    check_room(&app, &headers)?;
+    check_room(&app, &headers).await?;
     let done = with_body(&app, body, announced(&headers)?, move |depot, content| {
         let ingest = depot.ingest()?;
         ingest.archive(None, content)?;

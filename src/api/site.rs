@@ -34,7 +34,7 @@ pub(super) async fn put(
 ) -> Result<Response, Problem> {
     check_wishes(&headers)?;
     check_length(version, &headers)?;
-    check_room(&app, &headers)?;
+    check_room(&app, &headers).await?;
     match Address::parse(uri.path())? {
         Address::Folder(folder) => archive(&app, by, &headers, folder, true, body).await,
         Address::File(path) => {
@@ -68,7 +68,7 @@ pub(super) async fn patch(
 ) -> Result<Response, Problem> {
     check_wishes(&headers)?;
     check_length(version, &headers)?;
-    check_room(&app, &headers)?;
+    check_room(&app, &headers).await?;
     match Address::parse(uri.path())? {
         Address::Folder(folder) => archive(&app, by, &headers, folder, false, body).await,
         Address::File(_) => {

@@ -44,6 +44,10 @@ pub(super) fn run(settings: &Fill) -> Result<(), Failure> {
             {
                 std::thread::sleep(PAUSE);
             }
+            match depot.clean() {
+                Ok(cleaned) => cleaned.log(),
+                Err(error) => tracing::warn!(%error, "what nothing names stays"),
+            }
         }
         Filled::Kept(head) => {
             let (seq, release, cause) = (head.entry.seq, head.entry.release, head.entry.cause.as_str());

@@ -12,7 +12,8 @@ use super::{
     plan::{Difference, Plan, plan},
 };
 use crate::{
-    disk::Staging,
+    digest::Digest,
+    disk::{self, Staging},
     entry::{Committed, Entry, SiteId},
     path::SitePath,
     planted::Mistake,
@@ -60,6 +61,17 @@ impl Depot {
     /// # Errors
     /// Before the entry is made: as the cause says, and the old release stands. After: [`Error::OutcomeUnknown`].
     pub fn commit(&self, staging: &Staging, proposal: &Proposal<'_>) -> Result<Outcome, Error> {
+        match self.try_commit(staging, proposal) {
+            Err(error) if self.made_room(&error) => match self.try_commit(staging, proposal) {
+                // What was staged is gone with what an adoption needed.
+                Err(again) if again.disk().is_some_and(disk::Error::is_absent) => Err(error),
+                done => done,
+            },
+            done => done,
+        }
+    }
+
+    fn try_commit(&self, staging: &Staging, proposal: &Proposal<'_>) -> Result<Outcome, Error> {
         if let Change::Put { clear: true, files, .. } = &proposal.change
             && files.is_empty()
         {
@@ -77,9 +89,10 @@ impl Depot {
             // What lies there becomes an entry of its own; then it may go.
             adoptions += 1;
             match self.adopt_in_the_way(&state, &path) {
-                Ok(true) if adoptions < MOST_ADOPTIONS => {}
+                // Its entry may name what was admitted for this one.
+                Ok(true) if adoptions < MOST_ADOPTIONS => admitted = Admitted::default(),
                 done => {
-                    state.store.withdraw(&admitted);
+                    state.store.withdraw(staging, &admitted);
                     return Err(done.err().unwrap_or_else(|| volume::Error::InTheWay { path }.into()));
                 }
             }
@@ -104,6 +117,7 @@ impl Depot {
                 continue;
             }
             proposal.precondition.check(state.store.nodes(), head.as_deref())?;
+            Self::check_kept(state, &proposal.change, current)?;
             let mut is_shown = true;
             if let Some(head) = &head {
                 match self.catch_up(state, staging, head) {
@@ -157,6 +171,23 @@ impl Depot {
                 None => continue,
             }
         }
+    }
+
+    /// The release that a change goes back to, or begins from, may have been dropped since it was found, and its nodes
+    /// with it, though this process remembers some. Now that nothing can be removed, it is looked for once more.
+    fn check_kept(state: &State, change: &Change, current: Option<Digest>) -> Result<(), Error> {
+        let (release, times) = match change {
+            Change::Restore(release) => (release.manifest, Some(release.times)),
+            Change::Deploy { base: Some(base), .. } if current != Some(*base) => (*base, None),
+            _ => return Ok(()),
+        };
+        for committed in state.store.journal().history()? {
+            let entry = &committed?.entry;
+            if entry.release == release && times.is_none_or(|times| entry.times == times) {
+                return Ok(());
+            }
+        }
+        Err(Error::NoSuchRelease(release.to_string()))
     }
 
     /// What is to be there already may yet be hidden by what somebody put in the place of a link.
@@ -225,7 +256,7 @@ impl Depot {
         });
         let prepared = prepared.inspect_err(|error| {
             if !matches!(error, Error::Volume(volume::Error::InTheWay { .. })) {
-                state.store.withdraw(admitted);
+                state.store.withdraw(staging, admitted);
             }
         })?;
         if Mistake::FlipBeforeManifest.is_made() {
@@ -246,7 +277,7 @@ impl Depot {
             }
             Err(error @ store::Error::OutcomeUnknown { .. }) => Err(self.set_adrift(op, error.into())),
             Err(error) => {
-                state.store.withdraw(admitted);
+                state.store.withdraw(staging, admitted);
                 self.volume.abandon(&state.home, &prepared)?;
                 Err(error.into())
             }

@@ -88,8 +88,11 @@ pub enum Error {
         found: Digest,
     },
     /// A release that the journal does not have.
-    #[error("the journal has no release {0}")]
+    #[error("the journal has no release {0}, or does not keep it any more")]
     NoSuchRelease(String),
+    /// A release that the journal had.
+    #[error("entry {0} is not kept any more: the newest deploys, seeds and adoptions are, and what is young")]
+    NotKept(u64),
     /// A prefix that several releases share.
     #[error("several releases begin with {0}")]
     Ambiguous(String),

@@ -47,7 +47,12 @@ impl Depot {
         }
         let mut absent = None;
         for location in locations {
-            match self.fill_from(&Source::open(location, runtime)?, when, occasion, progress) {
+            let source = Source::open(location, runtime)?;
+            let mut filled = self.fill_from(&source, when, occasion, progress);
+            if filled.as_ref().is_err_and(|error| self.made_room(error)) {
+                filled = self.fill_from(&source, when, occasion, progress);
+            }
+            match filled {
                 Err(Error::Source(error)) if matches!(error.kind(), Kind::Absent | Kind::Empty) => {
                     tracing::info!(source = %location, "nothing there: {error}");
                     absent = Some(error);

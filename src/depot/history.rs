@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, str::FromStr, sync::Arc};
 
-use super::{Change, Depot, Error, Outcome, Precondition, Proposal};
+use super::{Change, Depot, Error, Outcome, Precondition, Proposal, State};
 use crate::{
     digest::Digest,
     entry::{Cause, Committed},
@@ -67,6 +67,25 @@ impl Depot {
     ) -> Result<Outcome, Error> {
         self.check_divergence()?;
         let state = self.state()?.ok_or(Error::NothingBefore)?;
+        match self.try_roll_back(&state, target, parent, precondition, by) {
+            // What is held back is for this.
+            Err(error) if self.is_full(&error) && self.release_reserve(&state)? => {
+                tracing::warn!(%error, "the volume is full: the reserve is used for this rollback");
+                self.note_cramped();
+                self.try_roll_back(&state, target, parent, precondition, by)
+            }
+            done => done,
+        }
+    }
+
+    fn try_roll_back(
+        &self,
+        state: &State,
+        target: &Target,
+        parent: Option<Digest>,
+        precondition: &Precondition,
+        by: &str,
+    ) -> Result<Outcome, Error> {
         let staging = state.home.stage()?;
         loop {
             let current = state.store.journal().head()?.ok_or(Error::NothingBefore)?.entry.release;
@@ -76,10 +95,12 @@ impl Depot {
             let found = self.find_entry(target, current)?;
             let message = format!("back to {} of entry {}", found.entry.release, found.entry.seq);
             let change = Change::Restore(found.entry.release());
-            let precondition = precondition.clone();
-            let (parent_seen, message) = (Some(current), Some(message));
-            let proposal =
-                Proposal { parent: parent_seen, precondition, message, ..Proposal::new(change, Cause::Rollback, by) };
+            let proposal = Proposal {
+                parent: Some(current),
+                precondition: precondition.clone(),
+                message: Some(message),
+                ..Proposal::new(change, Cause::Rollback, by)
+            };
             match self.commit(&staging, &proposal) {
                 // Somebody published meanwhile: what lies before that is another release.
                 Err(Error::Stale { .. }) if parent.is_none() => {}
@@ -92,7 +113,13 @@ impl Depot {
         let state = self.state()?.ok_or(Error::NothingBefore)?;
         let journal = state.store.journal();
         match target {
-            Target::Seq(seq) => journal.read(*seq)?.ok_or_else(|| Error::NoSuchRelease(seq.to_string())),
+            Target::Seq(seq) => match journal.read(*seq)? {
+                Some(committed) => Ok(committed),
+                None if (1..journal.head()?.map_or(0, |head| head.entry.seq)).contains(seq) => {
+                    Err(Error::NotKept(*seq))
+                }
+                None => Err(Error::NoSuchRelease(seq.to_string())),
+            },
             Target::Before => {
                 for committed in journal.history()? {
                     let committed = committed?;

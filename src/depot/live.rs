@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use super::{Depot, Error, look::content};
+use super::{Depot, Error, State, look::content};
 use crate::{
-    manifest::{File, Time, Tree},
+    manifest::{File, Release, Time, Tree},
     path::SitePath,
 };
 
@@ -30,22 +30,38 @@ impl Depot {
     /// # Errors
     /// When the store cannot be read.
     pub fn find(&self, path: Option<&SitePath>) -> Result<Option<Found>, Error> {
-        let Some((state, _, release)) = self.serve()? else { return Ok(None) };
-        let files = Tree::<File>::new(state.store.nodes(), release.manifest);
-        let index: SitePath = match path {
-            Some(path) => format!("{path}/{INDEX}").parse(),
-            None => INDEX.parse(),
+        let mut served = self.serve()?;
+        while let Some((state, seq, release)) = served {
+            match find_in(&state, release, path) {
+                // What was live when we looked may have been removed since it is not.
+                Err(error) if error.is_damaged() => {
+                    served = self.serve()?;
+                    if served.as_ref().is_none_or(|(_, now, _)| *now == seq) {
+                        return Err(error);
+                    }
+                }
+                found => return found,
+            }
         }
-        .map_err(crate::manifest::Error::from)?;
-        let direct = path.map(|path| Ok::<_, Error>(files.find(path)?.map(|file| (path.clone(), file))));
-        let found = match direct.transpose()?.flatten() {
-            Some(found) => Some(found),
-            None => files.find(&index)?.map(|file| (index, file)),
-        };
-        let Some((path, file)) = found else { return Ok(None) };
-        let time = Tree::<Time>::new(state.store.nodes(), release.times).find(&path)?;
-        let mtime = time.and_then(|time| time.mtime).unwrap_or_default();
-        let content = content(&state, &path, file)?;
-        Ok(Some(Found { content, path, file, mtime }))
+        Ok(None)
     }
+}
+
+fn find_in(state: &State, release: Release, path: Option<&SitePath>) -> Result<Option<Found>, Error> {
+    let files = Tree::<File>::new(state.store.nodes(), release.manifest);
+    let index: SitePath = match path {
+        Some(path) => format!("{path}/{INDEX}").parse(),
+        None => INDEX.parse(),
+    }
+    .map_err(crate::manifest::Error::from)?;
+    let direct = path.map(|path| Ok::<_, Error>(files.find(path)?.map(|file| (path.clone(), file))));
+    let found = match direct.transpose()?.flatten() {
+        Some(found) => Some(found),
+        None => files.find(&index)?.map(|file| (index, file)),
+    };
+    let Some((path, file)) = found else { return Ok(None) };
+    let time = Tree::<Time>::new(state.store.nodes(), release.times).find(&path)?;
+    let mtime = time.and_then(|time| time.mtime).unwrap_or_default();
+    let content = content(state, &path, file)?;
+    Ok(Some(Found { content, path, file, mtime }))
 }

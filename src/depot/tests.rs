@@ -15,9 +15,9 @@ use crate::{
     store::Appended,
 };
 
-struct Pod {
+pub(super) struct Pod {
     scratch: tempfile::TempDir,
-    depot: Depot,
+    pub(super) depot: Depot,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -30,7 +30,7 @@ fn path(text: &str) -> SitePath {
 }
 
 impl Pod {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let scratch = tempfile::tempdir().expect("a directory");
         fs::create_dir(scratch.path().join("volume")).expect("made");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -41,14 +41,14 @@ impl Pod {
         }
     }
 
-    fn with_seed() -> Self {
+    pub(super) fn with_seed() -> Self {
         let pod = Self::new();
         pod.source(&[("index.html", "seed"), ("a/b/c.css", "c"), ("a/d.js", "d")]);
         assert!(matches!(pod.fill(When::Empty), Ok(Filled::Seeded(_))));
         pod
     }
 
-    fn volume(&self) -> PathBuf {
+    pub(super) fn volume(&self) -> PathBuf {
         self.scratch.path().join("volume")
     }
 
@@ -71,7 +71,7 @@ impl Pod {
         self.fill_on(when, Occasion::Fill)
     }
 
-    fn put(&self, name: &str, text: &str) -> Result<Outcome, Error> {
+    pub(super) fn put(&self, name: &str, text: &str) -> Result<Outcome, Error> {
         let ingest = self.depot.ingest()?;
         ingest.file(path(name), false, &mut text.as_bytes())?;
         let (staging, change) = ingest.into_change(None, false);
@@ -83,7 +83,7 @@ impl Pod {
         self.depot.commit(&ingest.staging, &Proposal::new(change, Cause::Patch, "test"))
     }
 
-    fn read(&self, name: &str) -> Option<String> {
+    pub(super) fn read(&self, name: &str) -> Option<String> {
         fs::read_to_string(self.volume().join(name)).ok()
     }
 
@@ -92,7 +92,7 @@ impl Pod {
     }
 
     /// Every name below the volume with what tells a change, for "nothing was written".
-    fn fingerprint(&self) -> Vec<(PathBuf, u64, i64, i64)> {
+    pub(super) fn fingerprint(&self) -> Vec<(PathBuf, u64, i64, i64)> {
         fn walk(at: &Path, into: &mut Vec<(PathBuf, u64, i64, i64)>) {
             for entry in fs::read_dir(at).expect("listed") {
                 let path = entry.expect("an entry").path();
@@ -109,7 +109,7 @@ impl Pod {
         all
     }
 
-    fn is_swept(&self) -> bool {
+    pub(super) fn is_swept(&self) -> bool {
         fs::read_dir(self.volume().join(".longshore/staging")).expect("listed").next().is_none()
     }
 }

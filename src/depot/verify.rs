@@ -19,7 +19,7 @@ use std::{
 
 use super::{Depot, Error, State};
 use crate::{digest::Digest, store::Room, volume::Survey};
-use reach::Reach;
+pub(super) use reach::Reach;
 
 /// What was read, and what was found.
 #[derive(Debug, Default)]

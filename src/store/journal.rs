@@ -161,6 +161,14 @@ impl Journal {
         Ok(newest)
     }
 
+    /// Whether there is something to fold though every entry is kept.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn is_long(&self) -> Result<bool, Error> {
+        Ok(self.list()?.is_long())
+    }
+
     fn list(&self) -> Result<Listing, Error> {
         Ok(Listing::of(&self.directory.list()?))
     }

@@ -65,6 +65,11 @@ impl Fan {
         staging.rename(name, &folder, last)
     }
 
+    /// Undoes [`Fan::take`].
+    pub(super) fn give_back(&self, digest: &Digest, staging: &Directory, name: &str) -> Result<(), disk::Error> {
+        self.directory.rename(path(digest), staging, name)
+    }
+
     /// Removes the file for `digest`; nothing there is fine.
     pub(super) fn drop(&self, digest: &Digest) -> Result<(), disk::Error> {
         disk::if_there(self.directory.unlink(path(digest))).map(drop)

@@ -43,6 +43,12 @@ pub struct Metrics {
     last_answer: Mutex<Option<Instant>>,
     /// Tokens that may write now.
     pub tokens: Gauge,
+    /// Objects that nothing named, removed.
+    removed_objects: Counter,
+    /// Bytes of those.
+    removed_bytes: Counter,
+    /// Unix time, in seconds, of the last cleaning that came to its end; 0 when none did.
+    last_cleaning: Gauge<f64, AtomicU64>,
     registry: Registry,
 }
 
@@ -109,6 +115,9 @@ impl Metrics {
             source_lag: Gauge::default(),
             last_answer: Mutex::new(None),
             tokens: Gauge::default(),
+            removed_objects: Counter::default(),
+            removed_bytes: Counter::default(),
+            last_cleaning: Gauge::default(),
             registry: Registry::with_prefix("longshore"),
         };
         let registry = &mut metrics.registry;
@@ -129,6 +138,13 @@ impl Metrics {
         registry.register("source_looks", "Looks at the sources", metrics.looks.clone());
         registry.register("source_lag_seconds", "Seconds since a source last answered", metrics.source_lag.clone());
         registry.register("tokens", "Tokens that may write now", metrics.tokens.clone());
+        registry.register("removed_objects", "Objects that nothing named, removed", metrics.removed_objects.clone());
+        registry.register("removed_bytes", "Bytes that this freed", metrics.removed_bytes.clone());
+        registry.register(
+            "last_cleaning_timestamp_seconds",
+            "Unix time at which a cleaning last came to its end",
+            metrics.last_cleaning.clone(),
+        );
         metrics
     }
 
@@ -163,8 +179,14 @@ impl Metrics {
     /// Notes that the volume came to show entry `seq` now.
     pub fn published(&self, seq: u64) {
         self.live_seq.set(seq);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.last_publish.set(now.as_secs_f64());
+        self.last_publish.set(unix_time());
+    }
+
+    /// Notes that a cleaning came to its end, and what it removed.
+    pub fn cleaned(&self, objects: u64, bytes: u64) {
+        self.removed_objects.inc_by(objects);
+        self.removed_bytes.inc_by(bytes);
+        self.last_cleaning.set(unix_time());
     }
 
     /// Starts the clock of the source's lag: following begins.
@@ -247,6 +269,10 @@ impl Outcome {
     }
 }
 
+fn unix_time() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
 /// A client may invent methods without end; a label may not have as many values.
 fn method_label(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS"];
@@ -314,6 +340,16 @@ mod tests {
         has(&metrics, r#"longshore_releases_total{cause="seed"} 1"#);
         has(&metrics, "longshore_live_seq 7");
         assert!(metrics.last_publish.get() > 1.7e9);
+    }
+
+    #[test]
+    fn what_a_cleaning_removed_is_counted() {
+        let metrics = Metrics::new();
+        metrics.cleaned(3, 1_000);
+        metrics.cleaned(0, 0);
+        has(&metrics, "longshore_removed_objects_total 3");
+        has(&metrics, "longshore_removed_bytes_total 1000");
+        assert!(metrics.last_cleaning.get() > 1.7e9);
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod processes;
 mod proxy;
 mod publish_atomic;
 mod reading;
+mod retention;
 mod run;
 mod s3;
 mod served;

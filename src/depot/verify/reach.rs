@@ -19,17 +19,17 @@ use crate::{
 
 /// Everything that is needed, as far as what names it can be read.
 #[derive(Debug, Default)]
-pub(super) struct Reach {
+pub(in crate::depot) struct Reach {
     /// The entries that can be read, oldest first.
     pub(super) entries: Vec<Arc<Committed>>,
     /// Entries that cannot.
     pub(super) findings: Vec<Finding>,
     /// Nodes, and whether they are of times.
-    pub(super) nodes: BTreeMap<Digest, bool>,
+    pub(in crate::depot) nodes: BTreeMap<Digest, bool>,
     /// Those of them that are lost.
-    pub(super) lost: HashMap<Digest, Lost>,
+    pub(in crate::depot) lost: HashMap<Digest, Lost>,
     /// Objects with their sizes.
-    pub(super) objects: BTreeMap<Digest, u64>,
+    pub(in crate::depot) objects: BTreeMap<Digest, u64>,
 }
 
 impl Reach {
@@ -54,7 +54,7 @@ impl Reach {
             }
             let site = reach.entries.last().map(|entry| entry.entry.site.clone());
             let read = match content {
-                Ok((previous, entries, head)) => match last {
+                Ok(store::Content { previous, entries, head }) => match last {
                     Some((at, Some(before))) if at + 1 == first && previous != Some(before) => {
                         Err("it does not follow from the entry before".to_owned())
                     }
@@ -80,7 +80,7 @@ impl Reach {
     }
 
     /// Reads the node `root` and all below it, each once, past every cache.
-    fn follow<L: Leaf + Named>(&mut self, state: &State, root: Digest) -> Result<(), Error> {
+    pub(in crate::depot) fn follow<L: Leaf + Named>(&mut self, state: &State, root: Digest) -> Result<(), Error> {
         let mut ahead = vec![root];
         while let Some(digest) = ahead.pop() {
             if self.nodes.insert(digest, L::OF_TIMES).is_some() {
@@ -175,7 +175,7 @@ impl Trace<'_> {
 }
 
 /// What a leaf names.
-pub(super) trait Named {
+pub(in crate::depot) trait Named {
     const OF_TIMES: bool;
     fn object(&self) -> Option<(Digest, u64)>;
 }

@@ -13,8 +13,6 @@ use super::{
 };
 use crate::{disk, disk::Staging};
 
-/// Entries that are folded though all are kept.
-const MANY: u64 = 256;
 /// Lines of a segment, at most.
 const LINES: usize = 1_024;
 
@@ -112,7 +110,7 @@ fn blocks(listing: &Listing, known: &BTreeSet<u64>, dropped: &BTreeSet<u64>) -> 
     let mut parts: Vec<_> = listing.segments.iter().map(|range| (Part::Segment(*range), *range)).collect();
     if let (Some(first), Some(head)) = (listing.files.first(), listing.files.last()) {
         let is_dropped = listing.files.iter().any(|seq| dropped.contains(seq));
-        if first < head && (is_dropped || head - first >= MANY) {
+        if first < head && (is_dropped || listing.is_long()) {
             let range = Range { first: *first, last: head - 1 };
             parts.push((Part::Files(range), range));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Error, Journal,
     listing::{Listing, Range},
-    segment::Segment,
+    segment::{Line, Segment},
 };
 use crate::{
     digest::Digest,
@@ -116,9 +116,6 @@ fn broken(seq: u64) -> Error {
     Error::Damaged { what: format!("journal entry {seq}"), why: "the entry after it follows from another one".into() }
 }
 
-/// What stands in a file of the journal: the digest of the entry before it, its entries, the digest of its last one.
-pub type Content = (Option<Digest>, Vec<Arc<Committed>>, Digest);
-
 /// A file of the journal, for whoever looks for damage: an entry, or a segment.
 #[derive(Debug)]
 pub struct Piece {
@@ -126,8 +123,19 @@ pub struct Piece {
     pub first: u64,
     /// The last one.
     pub last: u64,
-    /// The digest of the entry before it, its entries, oldest first, and the digest of its last one; or what is wrong.
+    /// What it holds, or what is wrong.
     pub content: Result<Content, Error>,
+}
+
+/// What a file of the journal holds.
+#[derive(Debug)]
+pub struct Content {
+    /// The digest of the entry before it.
+    pub previous: Option<Digest>,
+    /// Its entries, oldest first.
+    pub entries: Vec<Arc<Committed>>,
+    /// The digest of its last number's entry.
+    pub head: Digest,
 }
 
 impl Journal {
@@ -144,7 +152,8 @@ impl Journal {
                     // Merged into another meanwhile.
                     Ok(None) => continue 'again,
                     Ok(Some(Segment { previous, lines, head, .. })) => {
-                        Ok((previous, lines.into_iter().map(|line| line.committed).collect(), head))
+                        let entries = lines.into_iter().map(|line| line.committed).collect();
+                        Ok(Content { previous, entries, head })
                     }
                     Err(error) => Err(error),
                 };
@@ -153,8 +162,9 @@ impl Journal {
             for seq in listing.files {
                 let content = match self.file(seq) {
                     Ok(None) => continue 'again,
-                    Ok(Some(line)) => {
-                        Ok((line.committed.entry.previous, vec![line.committed.clone()], line.committed.digest))
+                    Ok(Some(Line { committed, .. })) => {
+                        let (previous, head) = (committed.entry.previous, committed.digest);
+                        Ok(Content { previous, entries: vec![committed], head })
                     }
                     Err(error) => Err(error),
                 };

@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeSet, ffi::OsStr};
 
+/// Entries that are folded, though all are kept, once there are as many before the newest.
+const MANY: usize = 256;
+
 /// The numbers that a segment stands for, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Range {
@@ -61,6 +64,11 @@ impl Listing {
         let (files, old): (BTreeSet<_>, BTreeSet<_>) = names().filter_map(sequence).partition(|seq| *seq > folded);
         let leftovers = inner.into_iter().map(Range::file_name).chain(old.into_iter().map(file_name)).collect();
         Self { files, segments, leftovers }
+    }
+
+    /// Whether there is something to fold though every entry is kept.
+    pub(super) fn is_long(&self) -> bool {
+        self.files.len() > MANY || !self.leftovers.is_empty()
     }
 
     /// The segment that stands for `seq`.
