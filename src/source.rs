@@ -49,6 +49,8 @@ pub struct Item {
     pub executable: bool,
     /// Its bytes, where that is known beforehand; the reader then yields exactly as many, or an error.
     pub size: Option<u64>,
+    /// When it was modified, in whole seconds since 1970, where the source says so.
+    pub modified: Option<i64>,
 }
 
 /// Takes one file in, and reads it to its end.

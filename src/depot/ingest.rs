@@ -45,9 +45,13 @@ impl Ingest {
     /// When the content ends early or the disk refuses.
     pub fn file(&self, path: SitePath, executable: bool, content: &mut dyn Read) -> Result<Staged, Error> {
         let staged = self.staging.file(content, executable)?;
-        let before = self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(path, staged.clone());
-        self.discard(before);
+        self.put(path, staged.clone());
         Ok(staged)
+    }
+
+    fn put(&self, path: SitePath, staged: Staged) {
+        let before = self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(path, staged);
+        self.discard(before);
     }
 
     /// Takes all files of `source` in.
@@ -86,7 +90,9 @@ impl Ingest {
         };
         read(&Reading {
             sink: &|item, content| {
-                self.file(place(&item.path)?, item.executable, content)?;
+                let path = place(&item.path)?;
+                let staged = self.staging.file(content, item.executable).map_err(Error::from)?;
+                self.put(path, Staged { modified: item.modified, ..staged });
                 Ok(())
             },
             forget: &|path| {

@@ -67,10 +67,13 @@ pub(super) fn plan(
     let mut note = |path: SitePath, was: Option<File>, is: Option<File>| -> Result<(), Error> {
         let old = before.find(&path)?;
         let time = match is {
-            Some(_) => Some(match (restored.find(&path)?.and_then(|time| time.mtime), change.found(&path)) {
+            Some(file) => Some(match (restored.find(&path)?.and_then(|time| time.mtime), change.found(&path)) {
                 (Some(mtime), _) => Time::of_old_content(mtime, old),
                 (None, Some(mtime)) => Time::of_adopted(mtime, now, old),
-                (None, None) => Time::of_new_content(now, old),
+                (None, None) => match (head, change.staged(&path, &file).and_then(|staged| staged.modified)) {
+                    (None, Some(modified)) => Time::of_first_content(now, modified),
+                    _ => Time::of_new_content(now, old),
+                },
             }),
             None => old.and_then(|old| Time::of_removed(now, old)),
         };

@@ -73,7 +73,7 @@ impl Depot {
             Err(_) => pool.rename(digest.to_string(), staging.directory(), &name)?,
             Ok(()) => {}
         }
-        Ok(Some(Staged { digest: *digest, size, executable: false, name }))
+        Ok(Some(Staged { digest: *digest, size, executable: false, modified: None, name }))
     }
 
     /// Removes objects that a release names now.

@@ -49,6 +49,8 @@ pub struct Staged {
     pub size: u64,
     /// Whether it is to be executable.
     pub executable: bool,
+    /// When it was modified where it came from, in whole seconds since 1970, if that is known.
+    pub modified: Option<i64>,
     /// Its name in the staging directory.
     pub name: String,
 }
@@ -154,7 +156,7 @@ impl Staging {
             size += filled as u64;
         }
         close(file).map_err(|errno| failed("close", errno.into()))?;
-        Ok(Staged { digest: hasher.finish(), size, executable, name: name.into() })
+        Ok(Staged { digest: hasher.finish(), size, executable, modified: None, name: name.into() })
     }
 
     /// Writes `bytes` to a new file, not yet synced; gives its name.

@@ -8,7 +8,12 @@ use std::fmt::Write as _;
 use super::node::{Leaf, Total};
 
 /// Seconds for which a removed path is remembered: a clock may be a day off, either way.
-const REMEMBERED: i64 = 2 * 24 * 60 * 60;
+const REMEMBERED: i64 = 2 * DAY;
+
+/// Seconds of a day.
+const DAY: i64 = 24 * 60 * 60;
+/// The day in 2001 before which a time is most likely made up.
+const TELLING: i64 = 1_000_000_000;
 
 /// The times of one path, in whole seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +29,18 @@ impl Time {
     #[must_use]
     pub fn of_new_content(now: i64, before: Option<Self>) -> Self {
         let mtime = before.map_or(now, |before| now.max(before.highest + 1));
+        Self { mtime: Some(mtime), highest: mtime }
+    }
+
+    /// The time of content that a site begins with, last `modified` where it came from: that time, so that replicas which
+    /// are filled from one source agree.
+    ///
+    /// Only where nothing was before, and only a time that somebody may have modified something at: what many tools put
+    /// in place of one (0, midnight of some day) stays the same when the content changes.
+    #[must_use]
+    pub fn of_first_content(now: i64, modified: i64) -> Self {
+        let is_made_up = modified < TELLING || modified % DAY == 0;
+        let mtime = if is_made_up || modified > now { now } else { modified };
         Self { mtime: Some(mtime), highest: mtime }
     }
 
@@ -110,6 +127,17 @@ mod tests {
         let before = Time::of_new_content(70, None);
         assert_eq!(Time::of_adopted(71, 100, Some(before)).mtime, Some(71));
         assert_eq!(Time::of_adopted(50, 100, Some(before)).mtime, Some(71), "the path had 70");
+    }
+
+    #[test]
+    fn a_site_begins_with_the_times_of_its_source() {
+        let now = 1_800_000_001;
+        let first = |modified| Time::of_first_content(now, modified).mtime;
+        assert_eq!(first(1_700_000_001), Some(1_700_000_001));
+        // To come, the beginning of all times, zip's, Bazel's, a midnight.
+        for modified in [now + 1, 0, 1, -1, 315_532_800, 946_684_800, 1_262_304_000] {
+            assert_eq!(first(modified), Some(now), "{modified}");
+        }
     }
 
     #[test]

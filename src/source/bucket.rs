@@ -205,7 +205,15 @@ impl Bucket {
             };
             let path: SitePath =
                 name.parse().map_err(|source| Error::Path { place: self.location.to_string(), source })?;
-            listing.insert(path, Entry { size: meta.size, executable: false, version: version(&meta) });
+            listing.insert(
+                path,
+                Entry {
+                    size: meta.size,
+                    executable: false,
+                    modified: meta.last_modified.timestamp(),
+                    version: version(&meta),
+                },
+            );
         }
         Ok(listing)
     }
@@ -306,7 +314,8 @@ impl Tree for Bucket {
             Err(Trouble::Absent) => return Ok(Fetched::Moved),
             Err(trouble) => return Err(self.fail_at(&key, trouble)),
         }
-        let item = Item { path: path.clone(), executable: false, size: Some(entry.size) };
+        let item =
+            Item { path: path.clone(), executable: false, size: Some(entry.size), modified: Some(entry.modified) };
         match reading.deliver(&item, &mut object) {
             Ok(bytes) => Ok(Fetched::Whole(bytes)),
             Err(Undelivered::Sink(source)) => Err(Error::Sink { path: item.path, source }),

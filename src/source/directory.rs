@@ -60,7 +60,9 @@ pub(super) fn is_no_file(kind: FileType) -> &'static str {
 
 fn entry(stat: &Stat) -> Entry {
     let size = u64::try_from(stat.st_size).unwrap_or_default();
-    Entry { size, executable: stat.st_mode & 0o100 != 0, version: version(stat) }
+    #[expect(clippy::unnecessary_cast, reason = "the field differs in type by architecture")]
+    let modified = stat.st_mtime as i64;
+    Entry { size, executable: stat.st_mode & 0o100 != 0, modified, version: version(stat) }
 }
 
 impl Directory {
@@ -199,7 +201,8 @@ impl Tree for Directory {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || self::entry(&stat) != *entry {
             return Ok(Fetched::Moved);
         }
-        let item = Item { path: path.clone(), executable: entry.executable, size: Some(entry.size) };
+        let Entry { size, executable, modified, .. } = *entry;
+        let item = Item { path: path.clone(), executable, size: Some(size), modified: Some(modified) };
         let mut still = Still { file: file.into(), version: entry.version.clone() };
         match reading.deliver(&item, &mut still) {
             Ok(bytes) => Ok(Fetched::Whole(bytes)),

@@ -35,6 +35,8 @@ pub(super) struct Entry {
     pub(super) size: u64,
     /// Whether its owner may execute it.
     pub(super) executable: bool,
+    /// When it was modified, in whole seconds since 1970.
+    pub(super) modified: i64,
     /// Changes with the content: an entity tag, or times and inode.
     pub(super) version: String,
 }
@@ -72,7 +74,7 @@ pub(super) trait Tree: Sync {
 pub(super) fn mark(tree: &dyn Tree) -> Result<Digest, Error> {
     let mut hasher = Hasher::new();
     let mut line = String::new();
-    for (path, Entry { size, executable, version }) in &tree.list()? {
+    for (path, Entry { size, executable, version, .. }) in &tree.list()? {
         line.clear();
         // A path holds no control character, so that lines are unambiguous. Writing to a string does not fail.
         let _ = writeln!(line, "{path}\0{size}\0{executable}\0{version}");

@@ -165,7 +165,8 @@ impl<'a> Tar<'a> {
         };
         let path = self.names.file(&name)?;
         let executable = header.mode().is_ok_and(|mode| mode & 0o100 != 0);
-        let item = Item { path, executable, size: Some(size) };
+        let modified = header.mtime().ok().and_then(|seconds| seconds.try_into().ok());
+        let item = Item { path, executable, size: Some(size), modified };
         let mut content = self.bytes.take(size);
         match reading.deliver(&item, &mut content) {
             Ok(bytes) => {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use zip::{
-    ZipArchive,
+    ExtraField, ZipArchive,
     read::{ArchiveOffset, Config, ZipFile, ZipReadOptions},
     result::ZipError,
 };
@@ -87,12 +87,20 @@ fn take(
         return refused("is a folder by its mode and a file by its name");
     }
     let path = names.file(name.as_bytes())?;
-    let item = Item { path, executable: mode & 0o100 != 0, size: Some(entry.size()) };
+    let item = Item { path, executable: mode & 0o100 != 0, size: Some(entry.size()), modified: modified(entry) };
     match reading.deliver(&item, entry) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(Undelivered::Sink(source)) => Err(Error::Sink { path: item.path, source }),
         Err(Undelivered::Content(error)) => Err(describe(place, shown, &error.into())),
     }
+}
+
+/// When the entry was modified: zip's own field has no time zone, so only the extension of Info-ZIP tells.
+fn modified(entry: &ZipFile<'_, impl Read>) -> Option<i64> {
+    entry.extra_data_fields().find_map(|field| match field {
+        ExtraField::ExtendedTimestamp(times) => times.mod_time().map(i64::from),
+        _ => None,
+    })
 }
 
 /// Whether the record that ends an archive also ends the file, and the directory ends where that record begins.

@@ -57,7 +57,12 @@ impl<'a> Object<'a> {
 
     /// An object that was asked for by name.
     pub(super) fn new(bucket: &'a Bucket, meta: &ObjectMeta, stop: &'a AtomicBool) -> Self {
-        let entry = Entry { size: meta.size, executable: false, version: version(meta) };
+        let entry = Entry {
+            size: meta.size,
+            executable: false,
+            modified: meta.last_modified.timestamp(),
+            version: version(meta),
+        };
         Self::listed(bucket, meta.location.clone(), &entry, stop)
     }
 
