@@ -57,9 +57,16 @@ fn a_prefix_of_300_files_fills_a_volume() {
     fill(&pod, &url("three-hundred"), weed.environment()).expect(0);
     assert_unchanged(&before, &listing(&pod.volume()), "a second fill");
 
+    // A replica that starts in another second.
+    std::thread::sleep(Duration::from_millis(1_100));
     let with_slash = Pod::new();
     fill(&with_slash, &url("three-hundred/"), weed.environment()).expect(0);
     assert_eq!(with_slash.release(), pod.release());
+    let modified = |pod: &Pod| {
+        let page = pod.volume().join("part-1/deeper/page-1.html");
+        fs::metadata(page).expect("there").modified().expect("a time")
+    };
+    assert_eq!(modified(&with_slash), modified(&pod), "the object's own time");
 
     let local = Pod::new();
     let texts: Vec<_> = site.iter().map(|(path, bytes)| (path.as_str(), String::from_utf8_lossy(bytes))).collect();
