@@ -22,6 +22,7 @@ mod examine;
 mod fill;
 mod history;
 mod ingest;
+mod inspect;
 mod keep;
 mod linger;
 mod live;
@@ -52,6 +53,7 @@ pub use examine::SiteCondition;
 pub use fill::Filled;
 pub use history::{NotATarget, Target};
 pub use ingest::Ingest;
+pub use inspect::{Look, Looks};
 pub use keep::Keep;
 pub use live::Found;
 pub use look::{Changed, Listed};
@@ -115,6 +117,8 @@ pub struct Depot {
     cramped: AtomicBool,
     /// What this process counted last of the time that it has looked after the volume.
     watched: Mutex<Option<watch::Last>>,
+    /// Whether what is changed by hand is taken over.
+    adopts: bool,
     /// Set when an entry may have become durable without being shown: from there only a new start knows.
     adrift: AtomicBool,
     /// Whether the journal lacks what the volume has shown: until somebody decides, nothing is written.
@@ -148,6 +152,7 @@ impl Depot {
             cleaned: Mutex::new(None),
             cramped: AtomicBool::new(false),
             watched: Mutex::new(None),
+            adopts: false,
             adrift: AtomicBool::new(false),
             diverged: AtomicBool::new(false),
         };

@@ -5,8 +5,8 @@
 //! ```text
 //! main → cli → settings
 //!         ↓
-//!    api  follow  upkeep  doctor   (telemetry, shutdown: for cli and the first three)
-//!       ↘   ↓   ↙   ↙
+//!    api  follow  upkeep  inspect  doctor   (telemetry, shutdown: for cli and the first four)
+//!       ↘   ↓      ↙     ↙       ↙
 //!       depot              the one room that holds a store and a volume: commit and apply
 //!    ↙    ↓    ↘
 //! store volume source
@@ -26,6 +26,7 @@ pub mod disk;
 pub mod doctor;
 pub mod entry;
 pub mod follow;
+pub mod inspect;
 pub mod manifest;
 pub mod path;
 pub mod planted;

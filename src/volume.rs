@@ -34,7 +34,7 @@ pub use drift::{Drift, Drifted, Place};
 pub use exchange::Replaced;
 pub use files::Put;
 pub use foreign::{Foreign, Found, Unfit};
-pub use home::Home;
+pub use home::{Home, tree_of};
 pub use inspect::{Fault, KnownInode, inspect_file, inspect_folder};
 pub use layout::Layout;
 pub use linger::Lingering;

@@ -17,6 +17,7 @@ use crate::{
     },
     depot::{Depot, Options},
     follow::Follow,
+    inspect::Inspect,
     settings::{Access, Serve},
     shutdown::Shutdown,
     telemetry::Metrics,
@@ -42,10 +43,8 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals(settings.grace).map_err(|error| Failure::other(error.into()))?;
     let metrics = Arc::new(Metrics::new());
     let from = locations(&settings.from)?;
-    let depot = Arc::new(Depot::open(
-        &settings.volume,
-        Options { patience: PATIENCE, layout: settings.layout, keep: settings.keep },
-    )?);
+    let options = Options { patience: PATIENCE, layout: settings.layout, keep: settings.keep };
+    let depot = Arc::new(Depot::open(&settings.volume, options)?.adopting(settings.adopt_changes));
     let (uploads, probes) = (bind(settings.listen).await?, bind(settings.probes).await?);
     if let Some(file) = &settings.addresses_file {
         announce(file, &uploads, &probes).map_err(Failure::other)?;
@@ -76,6 +75,8 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     });
     tracing::info!(listen = %uploads.address, probes = %probes.address, "serving");
     let tending = tokio::spawn(Upkeep { depot: depot.clone(), metrics: metrics.clone() }.run(shutdown.clone()));
+    let inspect = Inspect { depot: depot.clone(), volume: settings.volume, metrics: metrics.clone() };
+    let inspecting = tokio::spawn(inspect.run(shutdown.clone()));
     let following = (!from.is_empty()).then(|| {
         let follow = Follow { depot: depot.clone(), from, every: settings.every, when: settings.when, metrics };
         tokio::spawn(follow.run(shutdown.clone()))
@@ -85,7 +86,7 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     if cut > 0 {
         tracing::warn!(connections = cut, "cut at the end of the grace");
     }
-    finish([Some(tending), following], &shutdown).await;
+    finish([Some(tending), Some(inspecting), following], &shutdown).await;
     probe_end.begin();
     drop(probing.await);
     if depot.is_adrift() {
@@ -144,7 +145,7 @@ async fn recover(depot: &Arc<Depot>, metrics: &Metrics) -> Result<(), Failure> {
 }
 
 /// Waits for tasks that end by themselves, until the grace is over.
-async fn finish(tasks: [Option<JoinHandle<()>>; 2], shutdown: &Shutdown) {
+async fn finish(tasks: [Option<JoinHandle<()>>; 3], shutdown: &Shutdown) {
     for mut task in tasks.into_iter().flatten() {
         tokio::select! {
             _ = &mut task => {}

@@ -161,7 +161,8 @@ impl Depot {
             }
             // Looking at the links takes a call for each name at the root.
             let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-            if !is_shown || looked.is_none_or(|at| at.elapsed() > LINKS) {
+            // A link that somebody removed is a file removed, where such changes are taken over.
+            if !is_shown || !self.adopts && looked.is_none_or(|at| at.elapsed() > LINKS) {
                 self.settle_links(&state, &head)?;
                 *looked = Some(Instant::now());
             }

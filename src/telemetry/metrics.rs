@@ -35,6 +35,8 @@ pub struct Metrics {
     diverged: Gauge,
     /// Unix time, in seconds, at which this process last made the volume show another release; 0 when never.
     last_publish: Gauge<f64, AtomicU64>,
+    /// Files that the volume shows otherwise than the release has them.
+    drift: Gauge,
     /// Looks at the sources, by outcome.
     looks: Family<OutcomeLabel, Counter>,
     /// Seconds since a source last answered; 0 when none is followed. Set when the numbers are read.
@@ -111,6 +113,7 @@ impl Metrics {
             live_seq: Gauge::default(),
             diverged: Gauge::default(),
             last_publish: Gauge::default(),
+            drift: Gauge::default(),
             looks: Family::default(),
             source_lag: Gauge::default(),
             last_answer: Mutex::new(None),
@@ -135,6 +138,7 @@ impl Metrics {
             "Unix time at which the volume last came to show another release",
             metrics.last_publish.clone(),
         );
+        registry.register("drift_files", "Files changed by hand on the volume", metrics.drift.clone());
         registry.register("source_looks", "Looks at the sources", metrics.looks.clone());
         registry.register("source_lag_seconds", "Seconds since a source last answered", metrics.source_lag.clone());
         registry.register("tokens", "Tokens that may write now", metrics.tokens.clone());
@@ -187,6 +191,11 @@ impl Metrics {
         self.removed_objects.inc_by(objects);
         self.removed_bytes.inc_by(bytes);
         self.last_cleaning.set(unix_time());
+    }
+
+    /// Notes how many files the volume shows otherwise than the release has them.
+    pub fn drifts(&self, files: usize) {
+        self.drift.set(i64::try_from(files).unwrap_or(i64::MAX));
     }
 
     /// Starts the clock of the source's lag: following begins.

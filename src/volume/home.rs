@@ -153,7 +153,8 @@ pub(super) fn through_data(name: &str) -> String {
     format!("{DATA}/{name}")
 }
 
-/// The target of [`DATA`] for a generation.
-pub(super) fn tree_of(generation: &str) -> String {
+/// Where a generation lies, relative to the volume's root: the target of the one link.
+#[must_use]
+pub fn tree_of(generation: &str) -> String {
     format!("{HOME}/{TREES}/{generation}")
 }

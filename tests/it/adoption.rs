@@ -281,3 +281,205 @@ fn what_is_written_during_the_exchange_is_adopted_too() {
     assert_eq!(pod.causes(), ["adopt", "patch", "adopt"]);
     assert_eq!(contents(&pod.volume())["index.html"], b"ours");
 }
+
+const ADOPTS: &[&str] = &["--adopt-changes"];
+const SITE: &[(&str, &[u8])] =
+    &[("index.html", b"page"), ("about.html", b"about"), ("assets/a.css", b"a"), ("assets/b.css", b"b"), ("c", b"c")];
+
+/// A pod that serves [`SITE`], with these flags besides.
+fn pod_of_site(flags: &[&str]) -> (Pod, crate::served::Served) {
+    let pod = Pod::new();
+    let served = pod.serve_with(flags);
+    served.put("/site/", tar(SITE)).expect(200);
+    (pod, served)
+}
+
+fn drift(served: &crate::served::Served) -> u32 {
+    let text = crate::http::call("GET", &format!("http://{}/metrics", served.probes), &[], "").expect(200).text();
+    let line = text.lines().find_map(|line| line.strip_prefix("longshore_drift_files ")).expect("a metric");
+    line.parse().expect("a number")
+}
+
+/// What `kubectl cp` does in the container: tar puts a file in the place of what was there, with the mtime it had.
+fn copy_in(to: &Path, text: &str) {
+    let _ = fs::remove_file(to);
+    fs::write(to, text).expect("a file is written");
+    let file = fs::File::options().write(true).open(to).expect("it opens");
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000)).expect("a time is set");
+}
+
+/// The head has these bytes at a path, and the volume shows it.
+fn adopted(pod: &Pod, served: &crate::served::Served, path: &str, text: &str) {
+    eventually(&format!("{path} is adopted"), Duration::from_secs(20), || {
+        let answer = served.get(&format!("/site/{path}"));
+        (answer.status == 200 && answer.text() == text && drift(served) == 0).then_some(())
+    });
+    assert_eq!(fs::read_to_string(pod.volume().join(path)).expect("it reads"), text);
+}
+
+#[test]
+fn what_is_copied_in_by_hand_is_adopted_where_that_is_asked_for() {
+    let (pod, served) = pod_of_site(ADOPTS);
+    for (path, text) in [
+        ("index.html", "over a link"),
+        ("new.html", "beside them"),
+        ("assets/a.css", "in a folder"),
+        ("assets/n.css", "new there"),
+    ] {
+        copy_in(&pod.volume().join(path), text);
+        adopted(&pod, &served, path, text);
+        assert_eq!(served.releases()[0]["cause"], "adopt");
+    }
+    for name in ["index.html", "new.html"] {
+        assert!(fs::symlink_metadata(pod.volume().join(name)).expect("there").is_symlink(), "{name}");
+    }
+    let new = fs::metadata(pod.volume().join("new.html")).expect("there").mtime();
+    assert_eq!(new, 1_600_000_000, "nobody had this path before: it keeps its time");
+    let metrics = crate::http::call("GET", &format!("http://{}/metrics", served.probes), &[], "").text();
+    assert!(metrics.contains("longshore_releases_total{cause=\"adopt\"} 4"), "{metrics}");
+
+    for (path, goes) in [("assets/b.css", "assets/b.css"), ("about.html", "about.html")] {
+        fs::remove_file(pod.volume().join(path)).expect("it is removed");
+        eventually(&format!("{goes} is gone"), Duration::from_secs(20), || {
+            (served.get(&format!("/site/{goes}")).status == 404 && drift(&served) == 0).then_some(())
+        });
+    }
+    served.rollback(&json!({ "to": 1 })).expect(200);
+    let site = SITE.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.to_vec())).collect::<BTreeMap<_, _>>();
+    assert_eq!(contents(&pod.volume()), site);
+    assert_eq!(drift(&served), 0);
+}
+
+#[test]
+fn a_folder_copied_in_and_plain_files_and_the_one_link_are_adopted_too() {
+    for (flags, root) in LAYOUTS {
+        let (pod, served) = pod_of_site(&[ADOPTS, flags].concat());
+        let root = pod.volume().join(root);
+        fs::create_dir_all(root.join("blog/2026")).expect("a folder is made");
+        fs::write(root.join("blog/2026/a.html"), "post").expect("written");
+        fs::write(root.join("assets/n.css"), "n").expect("written");
+        eventually("they are adopted", Duration::from_secs(20), || {
+            let all = ["blog/2026/a.html", "assets/n.css"];
+            all.iter().all(|path| served.get(&format!("/site/{path}")).status == 200).then_some(())
+        });
+        eventually("nothing differs", Duration::from_secs(20), || (drift(&served) == 0).then_some(()));
+        assert_eq!(contents(&root)["blog/2026/a.html"], b"post", "{flags:?}");
+        assert_eq!(contents(&root).len(), SITE.len() + 2, "{flags:?}");
+    }
+}
+
+#[test]
+fn without_the_flag_drift_is_reported_and_kept_aside_when_a_release_replaces_it() {
+    let (pod, served) = pod_of_site(&[]);
+    copy_in(&pod.volume().join("assets/n.css"), "new by hand");
+    copy_in(&pod.volume().join("assets/a.css"), "changed by hand");
+    fs::remove_file(pod.volume().join("assets/b.css")).expect("it is removed");
+    copy_in(&pod.volume().join("beside.html"), "beside");
+    eventually("it is reported", Duration::from_secs(20), || (drift(&served) == 4).then_some(()));
+    assert!(served.log().contains("assets/n.css"), "{}", served.log());
+    assert_eq!(pod.journal().len(), 1);
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!((pod.journal().len(), served.log().matches("changed by hand").count()), (1, 1), "said once");
+
+    served.put("/site/new/folder.html", "a new generation").expect(201);
+    eventually("both are kept aside", Duration::from_secs(20), || {
+        let kept = quarantined(&pod);
+        let texts: Vec<&str> = kept.iter().map(|(_, text)| &**text).collect();
+        (texts == ["changed by hand", "new by hand"]).then_some(())
+    });
+    assert_eq!(contents(&pod.volume())["assets/a.css"], b"a");
+    eventually("the rest stays reported", Duration::from_secs(70), || (drift(&served) == 1).then_some(()));
+    assert_eq!(fs::read_to_string(pod.volume().join("beside.html")).expect("read"), "beside", "in nobody's way");
+    // One file over one that was changed by hand: a single rename, and kept aside all the same.
+    copy_in(&pod.volume().join("assets/b.css"), "again");
+    served.put("/site/assets/b.css", "ours").expect(200);
+    assert!(quarantined(&pod).iter().any(|(_, text)| text == "again"), "{:?}", quarantined(&pod));
+}
+
+/// The files in quarantine, by path, each with its text.
+fn quarantined(pod: &Pod) -> Vec<(String, String)> {
+    let folder = pod.volume().join(".longshore/quarantine");
+    if !folder.exists() {
+        return Vec::new();
+    }
+    let texts = contents(&folder).into_iter();
+    texts.map(|(path, bytes)| (path, String::from_utf8_lossy(&bytes).into_owned())).collect()
+}
+
+/// `kubectl exec … sh -c 'echo x > index.html'` as root: through the one inode that every release shares.
+#[test]
+fn a_file_written_over_in_place_is_adopted_and_its_old_object_leaves_the_store() {
+    let (pod, served) = pod_of_site(ADOPTS);
+    served.put("/site/c", "another").expect(200);
+    let old = served.get("/site/index.html").header("etag").trim_matches('"').to_owned();
+    fs::write(pod.volume().join("index.html"), "written over in place").expect("written");
+    adopted(&pod, &served, "index.html", "written over in place");
+    served.put("/site/new/folder.html", "a new generation can be built").expect(201);
+    let digest = old.trim_start_matches("sha256-").to_owned();
+    let log = served.log();
+    assert!(log.contains("written over in place"), "{log}");
+    assert!(!quarantined(&pod).is_empty(), "{digest}");
+    served.rollback(&json!({ "to": 1 })).expect(500);
+    served.put("/site/index.html", "page").expect(200);
+    served.rollback(&json!({ "to": 1 })).expect(200);
+    assert_eq!(contents(&pod.volume())["index.html"], b"page");
+}
+
+#[test]
+fn a_file_that_is_half_copied_is_not_taken() {
+    use std::io::Write as _;
+    let (pod, served) = pod_of_site(ADOPTS);
+    let mut writer = fs::File::create(pod.volume().join("large.bin")).expect("it is made");
+    for part in 0..15 {
+        writer.write_all(format!("part {part}\n").as_bytes()).expect("written");
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(pod.journal().len(), 1, "after {part} parts");
+    }
+    drop(writer);
+    let text = fs::read_to_string(pod.volume().join("large.bin")).expect("read");
+    adopted(&pod, &served, "large.bin", &text);
+    assert_eq!(pod.journal().len(), 2);
+}
+
+#[test]
+fn more_than_half_of_the_site_removed_by_hand_is_put_back() {
+    let (pod, served) = pod_of_site(ADOPTS);
+    for path in ["assets/a.css", "assets/b.css", "index.html"] {
+        fs::remove_file(pod.volume().join(path)).expect("it is removed");
+    }
+    eventually("it is put back", Duration::from_secs(20), || {
+        (contents(&pod.volume()).len() == SITE.len() && drift(&served) == 0).then_some(())
+    });
+    assert_eq!(pod.journal().len(), 1);
+    assert!(served.log().contains("more than half"), "{}", served.log());
+}
+
+#[test]
+fn a_touched_file_gets_its_time_back_and_a_link_is_only_reported() {
+    let (pod, served) = pod_of_site(ADOPTS);
+    let before = mtimes(&pod.volume());
+    let file = fs::File::options().write(true).open(pod.volume().join("assets/a.css")).expect("it opens");
+    file.set_modified(SystemTime::UNIX_EPOCH).expect("a time is set");
+    eventually("its time is back", Duration::from_secs(20), || (mtimes(&pod.volume()) == before).then_some(()));
+    symlink("/etc/hostname", pod.volume().join("assets/out.css")).expect("a link is made");
+    eventually("it is reported", Duration::from_secs(20), || (drift(&served) == 1).then_some(()));
+    assert_eq!(pod.journal().len(), 1);
+    served.get("/site/assets/out.css").expect(404);
+}
+
+#[test]
+fn our_own_publishes_are_no_drift() {
+    let (pod, served) = pod_of_site(ADOPTS);
+    for number in 0..40 {
+        served.put("/site/index.html", format!("{number}")).expect(200);
+        served.put(&format!("/site/f{number}/x"), "x").expect(201);
+        if number % 4 == 3 {
+            served.delete(&format!("/site/f{number}/")).expect(200);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert!(!pod.causes().contains(&"adopt".to_owned()), "{:?}", pod.causes());
+    assert!(!served.log().contains("by hand"), "{}", served.log());
+    assert_eq!(drift(&served), 0);
+}
