@@ -219,7 +219,8 @@ impl Depot {
         Ok((adoption, changed))
     }
 
-    /// Moves the object of `was` away when its bytes are others now, and puts a good copy in its place where there is one.
+    /// Takes the object of `was` out of the store when its bytes are others now, and puts a good copy in its place where
+    /// there is one.
     fn set_aside_damaged(&self, state: &State, head: &Committed, path: &SitePath, was: &File) -> Result<(), Error> {
         if !state.store.is_damaged(&was.digest, was.size, true)? {
             return Ok(());
@@ -228,6 +229,9 @@ impl Depot {
         let aside = format!("objects/{}", was.digest);
         let kept = state.home.quarantine(&objects, name.as_ref(), head.entry.seq, aside.as_ref())?;
         let is_restored = self.restore_object(state, head.entry.release(), &was.digest)?;
+        if !is_restored {
+            disk::if_there(objects.unlink(&name))?;
+        }
         let releases = if is_restored { Vec::new() } else { self.entries_with(state, path, &was.digest)? };
         tracing::warn!(
             %path, digest = %was.digest, kept = %kept.display(), is_restored, ?releases,

@@ -2,14 +2,18 @@
 //!
 //! A file that somebody put or changed on the volume by hand goes when a release replaces its folder's generation. Our own
 //! files have a second name in the store; so before an inode that has only one name goes away, the store is asked for its
-//! bytes, and if it does not have them the file is moved to `quarantine/<entry>/<path>`.
+//! bytes, and if it does not have them the file is kept as `quarantine/<entry>/<path>`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{Error, Home};
 use crate::{
     digest::Digest,
     disk::{self, Directory, Kind, Stat},
+    random,
 };
 
 const QUARANTINE: &str = "quarantine";
@@ -25,7 +29,8 @@ pub struct Salvage<'a> {
 }
 
 impl Home {
-    /// Moves the file `name` of `from` aside as `path`; tells where it is now.
+    /// Keeps the file `name` of `from` aside as `path`; tells where. It stays where it is, too: whoever reads it must not
+    /// miss it until something else is there.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -35,17 +40,20 @@ impl Home {
         for above in path.parent().into_iter().flat_map(Path::components) {
             folder = match folder.make_directory(above.as_os_str(), self.mode) {
                 // A file of an earlier time has the name.
-                Err(_) => folder.make_directory(crate::random::name(), self.mode)?,
+                Err(_) => folder.make_directory(random::name(), self.mode)?,
                 made => made?,
             };
         }
         let mut last = path.file_name().unwrap_or(name.as_os_str()).to_owned();
         if disk::if_there(folder.stat(&last))?.is_some() {
-            last = crate::random::name().into();
+            last = random::name().into();
         }
-        let parent = name.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let from = parent.map_or_else(|| Ok(from.clone()), |parent| from.directory(parent))?;
-        from.rename(name.file_name().unwrap_or_default(), &folder, &last)?;
+        // Another user's file may not be linked, but read.
+        if from.link(name, &folder, &last).is_err() {
+            let mut copy = folder.create(&last, self.mode & 0o660)?;
+            let copied = io::copy(&mut from.file(name)?, &mut copy);
+            copied.map_err(|source| disk::Error { call: "write", path: folder.path().join(&last), source })?;
+        }
         folder.sync()?;
         self.bound(&all)?;
         Ok(folder.path().join(last))
@@ -85,27 +93,47 @@ impl Home {
         path: &Path,
         salvage: &Salvage<'_>,
     ) -> Result<Option<PathBuf>, Error> {
-        let Some(Stat { kind: Kind::File, links: 1, size, .. }) = disk::if_path(from.stat(name))? else {
-            return Ok(None);
-        };
+        let stat = disk::if_path(from.stat(name))?.filter(may_be_the_only_copy);
+        let Some(Stat { size, .. }) = stat else { return Ok(None) };
         if (salvage.knows)(&from.digest(name)?, size) {
             return Ok(None);
         }
         Ok(Some(self.quarantine(from, name, salvage.seq, path)?))
     }
 
-    /// As [`Home::salvage`], for all that lies in `folder`, which is `path` of the site.
-    pub(super) fn salvage_all(&self, folder: &Directory, path: &Path, salvage: &Salvage<'_>) -> Result<(), Error> {
+    /// As [`Home::salvage`], for all that lies in `folder`, which is `path` of the site, unless `live` has the same there:
+    /// where nothing can be linked each file has one name only, and need not be read for that.
+    pub(super) fn salvage_all(
+        &self,
+        folder: &Directory,
+        live: Option<&Directory>,
+        path: &Path,
+        salvage: &Salvage<'_>,
+    ) -> Result<(), disk::Error> {
         for name in folder.list()? {
             let (name, path) = (Path::new(&name), path.join(&name));
-            match disk::if_there(folder.stat(name))?.map(|stat| (stat.kind, stat.links)) {
-                Some((Kind::Directory, _)) => self.salvage_all(&folder.directory(name)?, &path, salvage)?,
-                Some((Kind::File, 1)) => self.salvage(folder, name, &path, salvage),
+            let Some(stat) = disk::if_there(folder.stat(name))? else { continue };
+            match stat.kind {
+                Kind::Directory => self.salvage_all(&folder.directory(name)?, live, &path, salvage)?,
+                Kind::File if may_be_the_only_copy(&stat) => {
+                    let alike = live.map(|live| disk::if_path(live.stat(&path))).transpose()?.flatten();
+                    let is_ours =
+                        |alike: Stat| stat.mtime_nanos == 0 && alike.is(stat.size, stat.mtime, stat.mode & 0o111 != 0);
+                    if !alike.is_some_and(is_ours) {
+                        self.salvage(folder, name, &path, salvage);
+                    }
+                }
                 _ => {}
             }
         }
         Ok(())
     }
+}
+
+/// What we make has a second name in the store, and no fraction of a second. A file that was written over in place has
+/// one, and shares its inode with an object that is none any more.
+fn may_be_the_only_copy(stat: &Stat) -> bool {
+    stat.kind == Kind::File && (stat.links == 1 || stat.mtime_nanos != 0)
 }
 
 fn count(folder: &Directory) -> Result<usize, Error> {

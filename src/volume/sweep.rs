@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{Error, Home, Salvage, Volume};
-use crate::disk::{self, FileSystem};
+use crate::disk::{self, Directory, FileSystem};
 
 /// How long a replaced generation stays on a local file system.
 const GRACE: Duration = Duration::from_secs(2);
@@ -48,11 +48,14 @@ impl Home {
 
     /// Removes a generation; what somebody put into it or changed in it by hand is kept aside. Tells whether that was
     /// allowed: what another user left and closed to us only takes space.
-    fn remove_generation(&self, name: &str, salvage: &Salvage<'_>) -> Result<bool, Error> {
-        if let Some(tree) = disk::if_directory(self.trees.directory(name))? {
-            self.salvage_all(&tree, Path::new(""), salvage)?;
-        }
-        match self.trees.remove_all(name) {
+    fn remove_generation(&self, name: &str, live: Option<&Directory>, salvage: &Salvage<'_>) -> Result<bool, Error> {
+        let remove = || {
+            if let Some(tree) = disk::if_directory(self.trees.directory(name))? {
+                self.salvage_all(&tree, live, Path::new(""), salvage)?;
+            }
+            self.trees.remove_all(name)
+        };
+        match remove() {
             Err(error) if error.is_denied() => {
                 let cure = error.cure();
                 tracing::warn!(%error, cure, "an old generation stays: it is another user's");
@@ -76,6 +79,7 @@ impl Volume {
         salvage: &Salvage<'_>,
     ) -> Result<Waiting, Error> {
         let live = self.live()?;
+        let tree = live.as_ref().map(|live| self.tree(home, live)).transpose()?.flatten();
         let local = self.root().file_system()? == FileSystem::Local;
         let grace = if local { GRACE } else { NETWORK_GRACE };
         let now = Instant::now();
@@ -90,7 +94,7 @@ impl Volume {
                 known.insert(name.to_owned(), since);
                 continue;
             }
-            if !home.remove_generation(name, salvage)? {
+            if !home.remove_generation(name, tree.as_ref(), salvage)? {
                 retired.kept.insert(name.to_owned());
             }
         }
@@ -109,11 +113,12 @@ impl Volume {
     pub fn sweep_old_generations(&self, home: &Home, now: i64, salvage: &Salvage<'_>) -> Result<usize, Error> {
         const OLD: i64 = 3_600;
         let live = self.live()?;
+        let tree = live.as_ref().map(|live| self.tree(home, live)).transpose()?.flatten();
         let mut swept = 0;
         for name in home.trees.list()? {
             let stat = disk::if_there(home.trees.stat(&name))?;
             if name.to_str() != live.as_deref() && stat.is_some_and(|stat| stat.ctime + OLD < now) {
-                swept += usize::from(home.remove_generation(&name.to_string_lossy(), salvage)?);
+                swept += usize::from(home.remove_generation(&name.to_string_lossy(), tree.as_ref(), salvage)?);
             }
         }
         Ok(swept)

@@ -390,10 +390,14 @@ fn without_the_flag_drift_is_reported_and_kept_aside_when_a_release_replaces_it(
     assert_eq!(contents(&pod.volume())["assets/a.css"], b"a");
     eventually("the rest stays reported", Duration::from_secs(70), || (drift(&served) == 1).then_some(()));
     assert_eq!(fs::read_to_string(pod.volume().join("beside.html")).expect("read"), "beside", "in nobody's way");
-    // One file over one that was changed by hand: a single rename, and kept aside all the same.
+    // One file over one that was changed by hand: a single rename, and kept aside all the same; in place, too.
     copy_in(&pod.volume().join("assets/b.css"), "again");
+    fs::write(pod.volume().join("assets/a.css"), "in place").expect("written");
     served.put("/site/assets/b.css", "ours").expect(200);
-    assert!(quarantined(&pod).iter().any(|(_, text)| text == "again"), "{:?}", quarantined(&pod));
+    served.put("/site/assets/a.css", "ours").expect(200);
+    for kept in ["again", "in place"] {
+        assert!(quarantined(&pod).iter().any(|(_, text)| text == kept), "{kept}: {:?}", quarantined(&pod));
+    }
 }
 
 /// The files in quarantine, by path, each with its text.
@@ -482,4 +486,23 @@ fn our_own_publishes_are_no_drift() {
     assert!(!pod.causes().contains(&"adopt".to_owned()), "{:?}", pod.causes());
     assert!(!served.log().contains("by hand"), "{}", served.log());
     assert_eq!(drift(&served), 0);
+}
+
+#[test]
+fn no_room_for_the_copies_is_507_and_their_content_stays() {
+    let pod = Pod::new();
+    let Some(_disk) = crate::mount::Tmpfs::mount(&pod.volume(), "size=4m,mode=755") else { return };
+    put_theirs(&pod.volume());
+    fs::write(pod.volume().join("large.bin"), vec![7; 3 << 20]).expect("written");
+    let theirs = contents(&pod.volume());
+    let served = pod.serve();
+    for _ in 0..2 {
+        let answer = served.put("/site/index.html", "ours").expect(507);
+        assert_eq!(answer.problem(), "volume-full");
+    }
+    assert_eq!(contents(&pod.volume()), theirs);
+    assert!(pod.journal().is_empty());
+    fs::remove_file(pod.volume().join("large.bin")).expect("removed");
+    served.put("/site/index.html", "ours").expect(200);
+    assert_eq!(pod.causes(), ["adopt", "patch"]);
 }

@@ -105,6 +105,10 @@ fn their_time_ends() {
         served.put("/site/", tar(SECOND)).expect(200);
         assert!(names(pod, root).contains(&"assets/app-1.js".into()));
         eventually("what lingered goes", Duration::from_secs(20), || {
+            // Its link goes last, and dangles for a moment.
+            fs::symlink_metadata(pod.volume().join(root).join("old.txt")).is_err().then_some(())
+        });
+        eventually("what lingered goes", Duration::from_secs(20), || {
             (names(pod, root) == ["assets/app-2.js", "index.html"]).then_some(())
         });
         assert!(!pod.volume().join(root).join("only-1").exists(), "nor does an empty folder stay");
