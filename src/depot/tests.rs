@@ -78,7 +78,7 @@ impl Pod {
         self.depot.commit(&staging, &Proposal::new(change, Cause::Patch, "test"))
     }
 
-    fn change(&self, change: Change) -> Result<Outcome, Error> {
+    pub(super) fn change(&self, change: Change) -> Result<Outcome, Error> {
         let ingest = self.depot.ingest()?;
         self.depot.commit(&ingest.staging, &Proposal::new(change, Cause::Patch, "test"))
     }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{
-    super::{Keep, Precondition, Target, tests::Pod},
+    super::{Change, Keep, Precondition, Target, tests::Pod},
     *,
 };
 
@@ -106,4 +106,24 @@ fn what_was_withdrawn_can_be_committed_again() {
         state.store.withdraw(&staging, &admitted);
         assert_eq!(count(&pod, "objects"), 3);
     }
+}
+
+#[test]
+fn what_was_dropped_since_it_was_found_is_not_built_upon() {
+    let pod = forgetful();
+    pod.put("extra.txt", "extra").expect("put");
+    let found = pod.depot.history(None, 1).expect("read")[0].entry.release();
+    pod.put("index.html", "by hand").expect("put");
+    pod.depot.clean().expect("cleaned");
+    let deploy = Change::Deploy {
+        base: Some(found.manifest),
+        set: std::collections::BTreeMap::default(),
+        remove: vec!["extra.txt".parse().expect("a path")],
+        objects: std::collections::HashMap::default(),
+    };
+    // Its nodes may still be in memory.
+    for change in [Change::Restore(found), deploy] {
+        assert!(matches!(pod.change(change), Err(Error::NoSuchRelease(_))));
+    }
+    assert!(pod.depot.clean().expect("whole").is_nothing());
 }
