@@ -77,7 +77,7 @@ pub use crate::volume::{Layout, Waiting};
 
 use crate::{
     disk::Staging,
-    entry::{Committed, Entry},
+    entry::Committed,
     store::Store,
     volume::{self, Home, Lock, Retired, Volume},
 };
@@ -233,7 +233,7 @@ impl Depot {
         }
         let home = self.volume.make_home(&Store::FOLDERS)?;
         // Of somebody who died while making it, before there was anything to recover.
-        Staging::sweep(&home.staging, Entry::now().timestamp())?;
+        Staging::sweep(&home.staging)?;
         self.adopt_state(home)?.ok_or(Error::Adrift)
     }
 }

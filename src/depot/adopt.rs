@@ -94,7 +94,7 @@ impl Depot {
         let exchange = self.with_files(names.clone(), &foreign);
         for name in names.iter().filter(|name| !exchange.contains(name)) {
             if disk::if_directory(self.volume.root().directory(name))?.is_some() {
-                removed |= self.volume.root().remove_empty(name)?;
+                removed |= self.volume.root().remove_hollow(name)?;
             }
         }
         if foreign.files.is_empty() {

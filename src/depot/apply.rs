@@ -77,17 +77,22 @@ impl Depot {
         let now = Entry::now().timestamp();
         let seq = state.store.journal().head()?.map_or(0, |head| head.entry.seq);
         let mut recovered = Recovered {
-            swept: Staging::sweep(&state.home.staging, now)?,
+            swept: Staging::sweep(&state.home.staging)?,
             generations: self
                 .with_salvage(state, seq, |salvage| self.volume.sweep_old_generations(&state.home, now, salvage))?,
             applied: None,
         };
+        self.volume.drop_next()?;
+        let live = self.volume.live()?;
         let Some(head) = state.store.journal().head()? else {
             self.finish_exchange(state, None)?;
+            // Made for a first release whose process died before its entry.
+            if live.is_none() && !self.volume.links_are(&[])? {
+                self.volume.mend_links(&[])?;
+            }
             return Ok(recovered);
         };
         self.finish_exchange(state, Some(&head))?;
-        let live = self.volume.live()?;
         let is_noted = self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(&head));
         let is_shown = live.as_ref().map_or(Ok(false), |live| self.shows(state, live, &head))?;
         let staging = || state.home.stage();

@@ -332,24 +332,6 @@ impl Directory {
         })
     }
 
-    /// Removes the directory `name` when nothing but empty directories is in it; tells whether it is gone.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub fn remove_empty(&self, name: impl AsRef<Path>) -> Result<bool, Error> {
-        let name = name.as_ref();
-        let directory = self.directory(name)?;
-        for entry in directory.list()? {
-            if directory.stat(&entry)?.kind != Kind::Directory || !directory.remove_empty(&entry)? {
-                return Ok(false);
-            }
-        }
-        match self.within("rmdir", name, |at, last| fs::unlinkat(at, last, AtFlags::REMOVEDIR)) {
-            Err(error) if error.source.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
-            removed => removed.map(|()| true),
-        }
-    }
-
     /// Removes the file or link `name`.
     ///
     /// # Errors
@@ -358,24 +340,53 @@ impl Directory {
         self.within("unlink", name.as_ref(), |at, last| fs::unlinkat(at, last, AtFlags::empty()))
     }
 
-    /// Removes the file `name`, if it is there and a plain one, and the folders above that this leaves empty.
+    /// Removes the directory `name` if it is empty; tells whether it was.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove_empty(&self, name: impl AsRef<Path>) -> Result<bool, Error> {
+        match self.within("rmdir", name.as_ref(), |at, last| fs::unlinkat(at, last, AtFlags::REMOVEDIR)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.source.kind() == io::ErrorKind::DirectoryNotEmpty || error.is_absent() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the file `name`, if it is there and a plain one, and the folders above that are empty then: also when it
+    /// is gone already, since whoever removed it may have died before them.
     ///
     /// # Errors
     /// When something cannot be removed.
     pub fn remove_with_empty_folders(&self, name: impl AsRef<Path>) -> Result<(), Error> {
         let name = name.as_ref();
-        if super::if_path(self.stat(name))?.is_none_or(|stat| stat.kind != Kind::File) {
-            return Ok(());
+        match super::if_path(self.stat(name))? {
+            Some(stat) if stat.kind != Kind::File => return Ok(()),
+            Some(_) => super::if_there(self.unlink(name)).map(drop)?,
+            None => {}
         }
-        super::if_there(self.unlink(name))?;
         for folder in name.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
-            match self.within("rmdir", folder, |at, last| fs::unlinkat(at, last, AtFlags::REMOVEDIR)) {
-                Ok(()) => {}
-                Err(error) if error.source.kind() == io::ErrorKind::DirectoryNotEmpty || error.is_absent() => break,
-                Err(error) => return Err(error),
+            if super::if_path(self.stat(folder))?.is_some_and(|stat| stat.kind == Kind::Directory)
+                && !self.remove_empty(folder)?
+            {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// Removes the directory `name` if there is nothing in it but directories in which there is nothing either; tells
+    /// whether that was so.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn remove_hollow(&self, name: impl AsRef<Path>) -> Result<bool, Error> {
+        let directory = self.directory(&name)?;
+        for entry in directory.list()? {
+            if directory.stat(&entry)?.kind == Kind::Directory {
+                directory.remove_hollow(&entry)?;
+            }
+        }
+        self.remove_empty(name)
     }
 
     /// Removes `name` and, when it is a directory, all that is below it. Nothing there is fine.

@@ -22,8 +22,8 @@ use crate::{
 };
 
 const LOCK: &str = "lock";
-/// Seconds after which a staging directory without a lock file is no newborn any more.
-const NEWBORN: i64 = 3_600;
+/// How often a sweeper may come in between.
+const TRIES: usize = 8;
 /// Bytes read at a time: what a worker holds of a file, however large.
 const CHUNK: usize = 128 * 1024;
 
@@ -72,22 +72,31 @@ impl Staging {
     /// # Errors
     /// When it cannot be made or locked.
     pub fn create(parent: &Directory, mode: u32) -> Result<Self, Error> {
+        // A sweeper takes a directory whose lock file is not there or not locked yet for what a dead process left.
+        let mut tries = 0;
         loop {
-            let name = random::uuid().simple().to_string();
-            let directory = parent.make_directory(&name, mode)?;
-            let lock = directory.create(LOCK, mode & 0o660)?;
-            let locked = match fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Err(Errno::WOULDBLOCK) => false,
-                locked => locked.map(|()| true).map_err(directory.failed("flock", Path::new(LOCK)))?,
-            };
-            // A sweeper may have locked and removed it in between: then there is nothing here to work with.
-            if locked && directory.stat(LOCK).is_ok() {
-                let file_system = directory.file_system()?;
-                let (parent, count) = (parent.clone(), AtomicUsize::new(0));
-                let abilities = Abilities::default();
-                return Ok(Self { directory, parent, name, _lock: lock, file_system, count, mode, abilities });
+            tries += 1;
+            match Self::try_create(parent, mode) {
+                Ok(Some(staging)) => return Ok(staging),
+                Ok(None) => {}
+                Err(error) if error.is_absent() && tries < TRIES => {}
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    fn try_create(parent: &Directory, mode: u32) -> Result<Option<Self>, Error> {
+        let name = random::uuid().simple().to_string();
+        let directory = parent.make_directory(&name, mode)?;
+        let lock = directory.create(LOCK, mode & 0o660)?;
+        match fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            locked => locked.map_err(directory.failed("flock", Path::new(LOCK)))?,
+        }
+        directory.stat(LOCK)?;
+        let file_system = directory.file_system()?;
+        let (parent, count, abilities) = (parent.clone(), AtomicUsize::new(0), Abilities::default());
+        Ok(Some(Self { directory, parent, name, _lock: lock, file_system, count, mode, abilities }))
     }
 
     /// Works by what the file system can do, for whoever has tried.
@@ -210,31 +219,44 @@ impl Staging {
     ///
     /// # Errors
     /// When one cannot be removed.
-    pub fn sweep(parent: &Directory, now: i64) -> Result<usize, Error> {
+    pub fn sweep(parent: &Directory) -> Result<usize, Error> {
         let mut swept = 0;
         for name in parent.list()? {
             let name = Path::new(&name);
-            let free = match parent.directory(name).and_then(|directory| directory.existing_lock_file(LOCK)) {
-                Ok(lock) => fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(Some(lock)),
-                // Not locked yet, or what a killed sweeper left.
-                Err(error) if error.is_absent() => {
-                    super::if_there(parent.stat(name))?.is_some_and(|stat| stat.ctime + NEWBORN < now).then_some(None)
-                }
+            let is_gone = match parent.directory(name).and_then(|directory| directory.existing_lock_file(LOCK)) {
+                Ok(lock) => match fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                    Ok(()) => parent.remove_all(name).map(|()| true),
+                    Err(_) => Ok(false),
+                },
+                Err(error) if error.is_absent() => sweep_unlocked(parent, name),
                 // Somebody else's, perhaps at work.
-                Err(_) => None,
+                Err(_) => Ok(false),
             };
-            if free.is_some() {
-                match parent.remove_all(name) {
-                    // What another user left and closed to us only takes space.
-                    Err(error) if error.is_denied() => tracing::warn!(%error, "a staging directory stays"),
-                    done => {
-                        done?;
-                        swept += 1;
-                    }
+            let is_gone = match is_gone {
+                // What another user left and closed to us only takes space.
+                Err(error) if error.is_denied() => {
+                    tracing::warn!(%error, "a staging directory stays");
+                    false
                 }
-            }
+                done => done?,
+            };
+            swept += usize::from(is_gone);
         }
         Ok(swept)
+    }
+}
+
+/// Removes a directory that has no lock file: newborn, or of somebody who died while making or removing it. An empty one
+/// goes at once, and whoever is just making it makes another. In one that holds anything a lock file was there before
+/// that: when it is not there now, its owner is gone.
+fn sweep_unlocked(parent: &Directory, name: &Path) -> Result<bool, Error> {
+    let Some(directory) = super::if_there(parent.directory(name))? else { return Ok(false) };
+    if directory.list()?.is_empty() {
+        return parent.remove_empty(name);
+    }
+    match super::if_there(directory.stat(LOCK))? {
+        Some(_) => Ok(false),
+        None => parent.remove_all(name).map(|()| true),
     }
 }
 
@@ -273,10 +295,10 @@ mod tests {
         let left = parent.make_directory("left", 0o700).expect("made");
         drop(left.create(LOCK, 0o600).expect("made"));
         parent.make_directory("newborn", 0o700).expect("made");
-        let now = parent.stat("newborn").expect("there").ctime;
-        assert_eq!(Staging::sweep(&parent, now).expect("swept"), 1);
-        assert_eq!(parent.list().expect("listed").len(), 2);
-        assert_eq!(Staging::sweep(&parent, now + NEWBORN + 1).expect("swept"), 1);
+        let half = parent.make_directory("half-removed", 0o700).expect("made");
+        drop(half.create("tree-0", 0o600).expect("made"));
+        assert_eq!(Staging::sweep(&parent).expect("swept"), 3);
+        assert_eq!(parent.list().expect("listed").len(), 1);
         assert!(used.directory().stat(LOCK).is_ok());
     }
 

@@ -111,6 +111,10 @@ impl Volume {
                     home.salvage(self.root(), gone.as_ref(), gone.as_ref(), salvage);
                     self.remove_file(gone, &mut touched)?;
                 }
+                // Whoever removed the files before us may have died before the folders.
+                if disk::if_path(self.root().stat(path.as_str()))?.is_some_and(|stat| stat.kind == Kind::Directory) {
+                    self.root().remove_hollow(path.as_str())?;
+                }
             }
             home.salvage(self.root(), path.as_ref(), path.as_ref(), salvage);
             staging.directory().rename(name, self.root(), path.as_str())?;

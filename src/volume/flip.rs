@@ -62,6 +62,19 @@ impl Volume {
         Ok(Prepared::Flip { generation, top })
     }
 
+    /// Removes the next link where a process died before it turned it. The caller holds the lock.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn drop_next(&self) -> Result<(), Error> {
+        // Asked first: a read-only file system refuses also what would change nothing.
+        let target = self.root().link_target(NEXT_DATA)?;
+        if target.is_some_and(|target| target.starts_with(tree_of(""))) {
+            disk::if_there(self.root().unlink(NEXT_DATA))?;
+        }
+        Ok(())
+    }
+
     /// The names of the root's links while `release` is shown, sorted.
     ///
     /// # Errors
