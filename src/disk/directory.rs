@@ -161,7 +161,10 @@ impl Directory {
     pub fn lock_file(&self, name: impl AsRef<Path>, mode: u32) -> Result<File, Error> {
         let name = name.as_ref();
         let open = || match self.beneath(name, OFlags::RDWR | OFlags::CREATE, mode) {
-            Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => self.beneath(name, OFlags::RDONLY, 0),
+            // Where it is not there either, the reason is that it could not be made.
+            Err(denied @ (Errno::ROFS | Errno::ACCESS | Errno::PERM)) => self
+                .beneath(name, OFlags::RDONLY, 0)
+                .map_err(|error| if error == Errno::NOENT { denied } else { error }),
             done => done,
         };
         open().map(File::from).map_err(self.failed("openat2", name))
