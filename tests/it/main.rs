@@ -9,6 +9,8 @@
 mod abilities;
 mod adoption;
 mod archive;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod crash;
 mod deploys;
 mod divergence;
 mod doctor;
@@ -46,6 +48,14 @@ mod sources;
 mod stopping;
 mod tls;
 mod tokens;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod tracer;
 mod uploads;
 mod verify;
 mod weed;
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[test]
+fn the_crash_harness_knows_the_registers_of_this_processor() {
+    part::skip("the tracer knows x86-64 and ARM64 only");
+}

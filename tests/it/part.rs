@@ -10,11 +10,13 @@ pub(crate) fn part(name: &str) -> Option<PathBuf> {
     let found = match name {
         "root" => rustix::process::geteuid().is_root().then(PathBuf::new),
         "weed" => weed(),
+        "ptrace" => may_trace().then(PathBuf::new),
         program => on_path(program),
     };
     if found.is_none() {
         let cure = match name {
             "root" => "run the tests as root",
+            "ptrace" => "allow ptrace, on x86-64 or ARM64",
             _ => "scripts/test-parts.sh installs it",
         };
         skip(&format!("no {name} ({cure})"));
@@ -29,6 +31,22 @@ pub(crate) fn skip(why: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} cannot be skipped where CI=true: {why}");
     // Straight to the stream: what the print macros write in a passing test is never shown.
     let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+}
+
+/// Whether a child may be traced here: some sandboxes forbid it.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn may_trace() -> bool {
+    use nix::{sys::ptrace, unistd::Pid};
+    let Ok(mut child) = std::process::Command::new("sleep").arg("60").spawn() else { return false };
+    let seized = ptrace::seize(Pid::from_raw(child.id().cast_signed()), ptrace::Options::empty()).is_ok();
+    let _ = child.kill();
+    let _ = child.wait();
+    seized
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn may_trace() -> bool {
+    false
 }
 
 fn weed() -> Option<PathBuf> {

@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -42,7 +43,17 @@ pub(crate) struct Pod {
 impl Pod {
     /// A pod with a blank volume.
     pub(crate) fn new() -> Self {
-        let root = TempDir::with_prefix("longshore-it-").expect("a temporary folder is made");
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// As [`Pod::new`], in memory where that can be had: for what is done a thousand times and asks no disk to be slow.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if rustix::fs::access(memory, rustix::fs::Access::WRITE_OK).is_ok() { Self::below(memory) } else { Self::new() }
+    }
+
+    fn below(folder: &Path) -> Self {
+        let root = TempDir::with_prefix_in("longshore-it-", folder).expect("a temporary folder is made");
         let pod = Self { root, binary: LONGSHORE.into(), identity: None };
         // nginx's workers are another user, and walk through here.
         open_to_all(pod.root.path());
@@ -158,25 +169,32 @@ impl Pod {
     /// As [`Pod::launch`], run by somebody else than the pod's other containers.
     #[track_caller]
     pub(crate) fn launch_as(&self, identity: Option<Identity>, flags: &[&str], environment: &[(&str, &str)]) -> Served {
-        let volume = self.volume();
-        // Whoever runs it can write here, on no volume.
-        let addresses = TempDir::with_prefix_in("addresses-", self.root.path()).expect("a folder is made");
-        fs::set_permissions(addresses.path(), fs::Permissions::from_mode(0o777)).expect("its mode is set");
-        let file = addresses.path().join("addresses");
-        let fixed = ["serve", "--volume", text(&volume), "--listen", "127.0.0.1:0", "--probes", "127.0.0.1:0"];
-        let mut command = self.command_of(identity, &[&fixed, flags, &["--addresses-file", text(&file)]].concat());
+        let file = self.addresses_file();
+        let mut command = self.serve_command(identity, flags, &file);
         command.envs(environment.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("longshore starts");
         let log = Log::of(child.stderr.take().expect("it is piped"));
         let mut served = Served::starting(child, log);
         eventually("both addresses are announced", Duration::from_secs(20), || {
             served.assert_running();
-            let text = fs::read_to_string(&file).ok()?;
-            let address = |name| text.lines().find_map(|line| line.strip_prefix(name)?.parse().ok());
-            (served.listen, served.probes) = (address("listen=")?, address("probes=")?);
+            (served.listen, served.probes) = announced(&file)?;
             Some(())
         });
         served
+    }
+
+    /// Where a server is to tell its addresses: whoever runs it can write there, on no volume.
+    pub(crate) fn addresses_file(&self) -> PathBuf {
+        let folder = TempDir::with_prefix_in("addresses-", self.root.path()).expect("a folder is made").keep();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).expect("its mode is set");
+        folder.join("addresses")
+    }
+
+    /// The command of [`Pod::launch_as`].
+    pub(crate) fn serve_command(&self, identity: Option<Identity>, flags: &[&str], addresses: &Path) -> Command {
+        let volume = self.volume();
+        let fixed = ["serve", "--volume", text(&volume), "--listen", "127.0.0.1:0", "--probes", "127.0.0.1:0"];
+        self.command_of(identity, &[&fixed, flags, &["--addresses-file", text(addresses)]].concat())
     }
 
     /// The journal's entries, oldest first, each with its file's bytes.
@@ -195,6 +213,13 @@ impl Pod {
         let (head, _) = journal.last().expect("the journal has a head");
         head["release"].as_str().expect("a release").to_owned()
     }
+}
+
+/// Where a server listens, and where it is probed, once it has told.
+pub(crate) fn announced(file: &Path) -> Option<(SocketAddr, SocketAddr)> {
+    let text = fs::read_to_string(file).ok()?;
+    let address = |name| text.lines().find_map(|line| line.strip_prefix(name)?.parse().ok());
+    Some((address("listen=")?, address("probes=")?))
 }
 
 /// The journal's entries on a volume, oldest first, each with its file's bytes.

@@ -1,0 +1,177 @@
+//! Each call on the volume fails once: a full disk, a broken one, one that is somebody else's, and no more descriptors.
+
+use std::{io::Write as _, path::Path, sync::atomic::AtomicUsize, time::Duration};
+
+use nix::errno::Errno;
+
+use super::{
+    format, oracle,
+    oracle::Violations,
+    scenario::{Environment, Known, Scenario, in_parallel, is_torture},
+    session::{Session, Told, nth},
+};
+use crate::{
+    part::need,
+    run::eventually,
+    tracer::{Call, Ended, Kind, Verdict},
+};
+
+/// Errors of calls that change something, and of closing what was written.
+const OF_CHANGES: [Errno; 3] = [Errno::EIO, Errno::ENOSPC, Errno::EACCES];
+/// Time for a server that may not write any more to end.
+const SOON: Duration = Duration::from_secs(10);
+/// One point in so many is tried, each of the errors in turn; syncs always. All of them, with all errors: TORTURE=1.
+const SAMPLE: usize = 5;
+
+fn changes(call: &Call) -> bool {
+    matches!(call.kind, Kind::Change | Kind::Close)
+}
+
+fn opens(call: &Call) -> bool {
+    call.name.starts_with("open")
+}
+
+#[test]
+fn every_call_may_fail() {
+    let (_sh, _ptrace) = (need!("sh"), need!("ptrace"));
+    let faults = AtomicUsize::new(0);
+    let violations = in_parallel(|index, scenario| fail_everywhere(index, *scenario, &[], &faults));
+    // Straight to the stream: what the print macros write in a passing test is never shown.
+    let _ = writeln!(std::io::stderr(), "calls failed: {}, violations: {}", faults.into_inner(), violations.len());
+    assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), violations.join("\n\n"));
+}
+
+/// Lets calls of a scenario fail, one in each run, until none is left. Gives all that was wrong.
+pub(crate) fn fail_everywhere(
+    index: usize,
+    scenario: Scenario,
+    environment: Environment<'_>,
+    faults: &AtomicUsize,
+) -> Violations {
+    let known = scenario.record(environment);
+    let mut violations = Violations::new();
+    let kinds: [(fn(&Call) -> bool, &[Errno]); 3] =
+        [(Call::is_sync, &[Errno::EIO]), (changes, &OF_CHANGES), (opens, &[Errno::EMFILE])];
+    for (kind, (counts, errnos)) in kinds.into_iter().enumerate() {
+        let is_sampled = kind > 0 && !is_torture();
+        let (first, step) = if is_sampled { (1 + index % SAMPLE, SAMPLE) } else { (1, 1) };
+        for n in (first..).step_by(step) {
+            let these = match is_sampled {
+                false => errnos,
+                true => std::slice::from_ref(&errnos[n / SAMPLE % errnos.len()]),
+            };
+            let mut is_over = false;
+            for errno in these {
+                match known.fail(n, *errno, counts, environment) {
+                    Some(found) => violations.extend(found),
+                    None => is_over = true,
+                }
+                faults.fetch_add(usize::from(!is_over), std::sync::atomic::Ordering::SeqCst);
+            }
+            if is_over {
+                break;
+            }
+        }
+    }
+    violations
+}
+
+impl Known {
+    /// Lets the `n`-th call that `counts` fail, and tells what is wrong then; nothing when there are fewer.
+    fn fail(
+        &self,
+        n: usize,
+        errno: Errno,
+        counts: fn(&Call) -> bool,
+        environment: Environment<'_>,
+    ) -> Option<Violations> {
+        let (judge, hit) = nth(n, Verdict::Fail(errno), counts);
+        let mut violations = Violations::new();
+        let ran = self.run_and(judge, environment, |session| {
+            if hit() {
+                session.let_be();
+                violations = self.after_failure(errno, session);
+            }
+        });
+        if !hit() {
+            return None;
+        }
+        let failed = failed(&ran.calls);
+        if failed.is_some_and(Call::is_sync) && ran.is_promised() {
+            violations.push("LOST: acknowledged, though a sync failed".into());
+        }
+        violations.extend(synced_again(&ran.calls));
+        violations.extend(oracle::after_death(self, &ran));
+        violations.extend(oracle::again(self, &ran, environment, n));
+        let failed = failed.map(ToString::to_string).unwrap_or_default();
+        Some(ran.explain(violations, &format!("{errno:?} in call {n}, {failed}")))
+    }
+
+    /// What is true as soon as it was told, and what the process can still do.
+    fn after_failure(&self, errno: Errno, session: &mut Session<'_>) -> Violations {
+        let mut violations = Violations::new();
+        let volume = session.pod.volume();
+        let is_made = || format::head(&volume).is_ok_and(|head| head.is_some_and(|head| self.is_new(&head)));
+        match session.told.clone() {
+            Told::Nothing => violations.push("it died of an error".into()),
+            Told::Done => {}
+            Told::Refused(code) if is_made() && self.old != self.new => {
+                // After the entry there is no way back: the process writes no more, and ends.
+                if session.is_serving() && !matches!(session.ended(SOON), Some(Ended::Code(1..))) {
+                    violations.push(format!("told {code} after the entry, and it goes on"));
+                }
+            }
+            Told::Refused(code) => {
+                if !suits(errno, code) {
+                    violations.push(format!("{errno:?} becomes {code}"));
+                }
+                if oracle::shown(&volume.join(self.scenario.root)) != self.old {
+                    violations.push("TORN: refused, and what is shown has changed".into());
+                }
+                // The very same thing works when nothing fails.
+                (self.scenario.act)(session);
+                if session.told != Told::Done {
+                    violations.push(format!("then it works no more: {:?}", session.told));
+                }
+            }
+        }
+        if session.is_serving() && !leaves_staging(&session.calls_so_far()) {
+            eventually("staging is empty", SOON, || is_empty(&volume.join(".longshore/staging")).then_some(()));
+        }
+        violations
+    }
+}
+
+/// Whether a status, or an exit code, says what was wrong.
+fn suits(errno: Errno, code: i32) -> bool {
+    match errno {
+        Errno::ENOSPC => matches!(code, 5 | 507),
+        Errno::EMFILE => matches!(code, 1 | 75 | 503),
+        Errno::EACCES => matches!(code, 6 | 500),
+        _ => matches!(code, 1 | 500),
+    }
+}
+
+/// The call that was made to fail: no error that a running longshore meets anyhow is among these.
+fn failed(calls: &[Call]) -> Option<&Call> {
+    let errnos = OF_CHANGES.iter().chain(&[Errno::EMFILE]);
+    let results: Vec<_> = errnos.map(|errno| Some(-i64::from(*errno as i32))).collect();
+    calls.iter().find(|call| results.contains(&call.result))
+}
+
+/// Whether what failed is the removal of a staging directory itself: that stays until the next start.
+fn leaves_staging(calls: &[Call]) -> bool {
+    failed(calls).is_some_and(|call| call.path.starts_with(".longshore/staging"))
+}
+
+/// A sync that failed is final: a second one on the same file would succeed and lie.
+fn synced_again(calls: &[Call]) -> Option<String> {
+    let first = calls.iter().position(|call| call.is_sync() && call.result.is_some_and(|result| result < 0))?;
+    let failed = &calls[first];
+    let again = calls[first + 1..].iter().find(|call| call.is_sync() && call.path == failed.path)?;
+    Some(format!("LOST: {failed} failed, and was tried again: {again}"))
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+}

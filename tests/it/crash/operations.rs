@@ -1,0 +1,86 @@
+//! What a publish of one file costs: as many calls on a site of 20,000 files as on one of 200.
+
+use std::{fs, io::Write as _, path::PathBuf};
+
+use super::{
+    scenario::is_torture,
+    session::{Judge, Session, Told},
+};
+use crate::{
+    part::need,
+    pod::{Pod, text},
+    tracer::{Call, Verdict},
+};
+
+/// One after the other, without a pause.
+const PUBLISHES: usize = 50;
+/// Calls that a publish may differ by without growing with the site: a folder of more than 256 entries is split, so that its
+/// manifest and its times have a node more, as deep as the logarithm of its size.
+const SLACK: usize = 60;
+
+/// Where the n-th file lies.
+type Place = fn(usize) -> String;
+
+fn in_folders(n: usize) -> String {
+    format!("{}/{}/{}/file-{n}.html", n % 5, n / 5 % 8, n / 40 % 5)
+}
+
+fn in_one_folder(n: usize) -> String {
+    format!("flat/file-{n}.html")
+}
+
+fn at_the_root(n: usize) -> String {
+    format!("file-{n}.html")
+}
+
+/// The calls of each publish of one file, most of them replaced and some new, while `count` files are live.
+fn calls_of_each(count: usize, place: Place) -> Vec<usize> {
+    let pod = Pod::in_memory();
+    let seed = pod.folder("seed", &[]);
+    for n in 0..count {
+        let file: PathBuf = seed.join(place(n));
+        fs::create_dir_all(file.parent().expect("it has one")).expect("a folder is made");
+        fs::write(file, n.to_string()).expect("a file is written");
+    }
+    pod.fill_with(&["--from", text(&seed)]).expect(0);
+    let judge: Judge = std::sync::Arc::new(|_: &Call| Verdict::Run);
+    let mut session = Session::new(&pod, &[], &[], Some(judge));
+    session.serve(&[]);
+    // What a server reads once, and keeps in memory from then on.
+    let path = |n: usize| format!("/site/{}", place(if n % 5 == 0 { count + n } else { n * 7 % count }));
+    session.put(&path(1), "first");
+    let before = session.calls_so_far().len();
+    for n in 0..PUBLISHES {
+        session.put(&path(n), format!("new {n}"));
+        assert_eq!(session.told, Told::Done, "{}", session.log);
+    }
+    let calls = session.calls_so_far();
+    session.end();
+    let is_entry = |call: &Call| call.to.as_ref().is_some_and(|to| to.starts_with(".longshore/journal"));
+    // From entry to entry; the first one and what follows the last are left out.
+    calls[before..].split(is_entry).skip(1).take(PUBLISHES - 1).map(<[Call]>::len).collect()
+}
+
+fn median(mut counts: Vec<usize>) -> usize {
+    counts.sort_unstable();
+    counts[counts.len() / 2]
+}
+
+#[test]
+fn publishing_one_file_costs_the_same_on_any_site() {
+    let (_sh, _ptrace) = (need!("sh"), need!("ptrace"));
+    // At the root each name has a link of its own, so that filling takes long.
+    let places = [("in folders", in_folders as Place), ("in one folder", in_one_folder), ("at the root", at_the_root)];
+    for (name, place) in &places[..if is_torture() { 3 } else { 2 }] {
+        let (small, large) = (calls_of_each(200, *place), calls_of_each(20_000, *place));
+        let (most_small, most_large) = (small.iter().max().copied(), large.iter().max().copied());
+        let (small, large) = (median(small), median(large));
+        // Straight to the stream: what the print macros write in a passing test is never shown.
+        let _ = writeln!(
+            std::io::stderr(),
+            "calls on the volume for one publish, {name}: {small} with 200 files live (at most {most_small:?}), \
+             {large} with 20,000 (at most {most_large:?})"
+        );
+        assert!(large <= small + SLACK, "{name}: {small} calls with 200 files, {large} with 20,000");
+    }
+}
