@@ -32,7 +32,9 @@ mod nginx;
 mod oddities;
 mod part;
 mod permissions;
+mod planted;
 mod pod;
+mod power;
 mod preconditions;
 mod processes;
 mod proxy;
@@ -42,10 +44,10 @@ mod retention;
 mod run;
 mod s3;
 mod served;
-
 mod settings;
 mod sources;
 mod stopping;
+mod stored;
 mod tls;
 mod tokens;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
