@@ -17,6 +17,7 @@ mod doctor;
 mod etags;
 mod faults;
 mod fill;
+mod fills;
 mod follow;
 mod hostile;
 mod hostile_archives;
