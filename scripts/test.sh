@@ -26,15 +26,28 @@ step_parts() { scripts/test-parts.sh; }
 
 step_format() { cargo fmt --all --check; }
 
-step_lint() { cargo clippy --locked --all-targets -- --deny warnings; }
+# With the planted mistakes, as the tests are built, and the program once more without.
+step_lint() {
+  cargo clippy --locked --all-targets --features planted -- --deny warnings &&
+    cargo clippy --locked -- --deny warnings
+}
 
 step_docs() { RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps; }
 
-step_test() {
+# run_tests [FILTER...]
+run_tests() {
   : >"$log"
-  cargo test --locked 2>&1 | tee "$log" || return 1
+  # With mistakes that can be planted: the crash tests show that they catch them.
+  cargo test --locked --features planted "$@" 2>&1 | tee "$log" || return 1
   # A run that finds no test has proved nothing.
   grep -q '^test result: ok\. [1-9]' "$log"
+}
+
+step_test() { run_tests; }
+
+# The tests that have a long form, in their long form. One at a time: each uses the machine well.
+step_torture() {
+  TORTURE=1 run_tests --test it -- --nocapture --test-threads 1 power:: crash:: fills:: planted::
 }
 
 step_manifests() {
@@ -88,7 +101,7 @@ done
 
 printf '\n=== summary\n'
 printf '%s\n' "${summary[@]}"
-if [[ " ${steps[*]} " == *" test "* ]]; then
+if [[ " ${steps[*]} " == *" test "* || " ${steps[*]} " == *" torture "* ]]; then
   awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }
        END { printf "\ntests: %d passed, %d failed, %d skipped\n", passed, failed, ignored }' "$log"
 fi
