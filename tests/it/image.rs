@@ -9,7 +9,7 @@ use crate::{part, pod::text, run::Runs as _};
 /// A mounted file system, unmounted when dropped.
 pub(crate) struct Image {
     at: std::path::PathBuf,
-    _file: NamedTempFile,
+    file: NamedTempFile,
 }
 
 impl Image {
@@ -21,18 +21,31 @@ impl Image {
         let file = NamedTempFile::with_prefix("longshore-image-").expect("a file is made");
         File::set_len(file.as_file(), mebibytes << 20).expect("its size is set");
         Command::new(program).args(flags).arg(file.path()).run().expect(0);
-        let mounted = Command::new("mount").args(["-o", "loop", text(file.path()), text(at)]).run();
+        let image = Self { at: at.into(), file };
+        let mounted = image.mount_command().run();
         if mounted.code != Some(0) {
             part::skip(&format!("no mounting of loop devices ({})", mounted.stderr.trim()));
             return None;
         }
-        Some(Self { at: at.into(), _file: file })
+        Some(image)
+    }
+
+    fn mount_command(&self) -> Command {
+        let mut command = Command::new("mount");
+        command.args(["-o", "loop", text(self.file.path()), text(&self.at)]);
+        command
+    }
+
+    /// Unmounts it and mounts it again. Nobody may have a file open there.
+    pub(crate) fn mount_again(&self) {
+        Command::new("umount").arg(&self.at).run().expect(0);
+        self.mount_command().run().expect(0);
     }
 }
 
 impl Drop for Image {
     fn drop(&mut self) {
         // Lazily: a process under test may be on its way out. The loop device goes with it.
-        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
+        let _ = Command::new("umount").args(["-q", "-l"]).arg(&self.at).status();
     }
 }

@@ -1,4 +1,4 @@
-//! A file system in a sparse file on a loop device, whose power can be cut.
+//! A file system on a loop device, whose power can be cut.
 
 use std::{
     fmt,
@@ -7,10 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use crate::{
-    part,
-    run::{Runs as _, clean},
-};
+use crate::{image::Image, part, run::clean};
 
 /// Which file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,40 +25,22 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A mounted image; unmounted when dropped, which frees its loop device too.
+/// A file system whose power can be cut.
 pub(crate) struct Disk {
-    image: PathBuf,
+    image: Image,
     at: PathBuf,
 }
 
 impl Disk {
-    /// Makes a file system in `image` and mounts it; a machine that does not allow that skips the test.
-    pub(crate) fn format(kind: Kind, image: PathBuf, at: PathBuf) -> Option<Self> {
-        part::part("root")?;
-        part::part("mount")?;
+    /// Makes one and mounts it; a machine that does not allow that skips the test.
+    pub(crate) fn mount(kind: Kind, at: PathBuf) -> Option<Self> {
         part::part("xfs_io")?;
-        let (program, options, size): (_, &[&str], _) = match kind {
-            Kind::Ext4 => ("mkfs.ext4", &["-q", "-F", "-m", "0"], 64 << 20),
+        let image = match kind {
+            Kind::Ext4 => Image::mount(&at, "mkfs.ext4", &["-q", "-F", "-m", "0"], 64),
             // Smaller ones are refused.
-            Kind::Xfs => ("mkfs.xfs", &["-q", "-f"], 300 << 20),
+            Kind::Xfs => Image::mount(&at, "mkfs.xfs", &["-q", "-f"], 300),
         };
-        let program = part::part(program)?;
-        let file = std::fs::File::create(&image).expect("an image is made");
-        file.set_len(size).expect("it is sparse");
-        clean(&mut Command::new(program)).args(options).arg(&image).run().expect(0);
-        let disk = Self { image, at };
-        let run = disk.mount_command().run();
-        if run.code != Some(0) {
-            part::skip(&format!("no {kind} on a loop device, even for root ({})", run.stderr.trim()));
-            return None;
-        }
-        Some(disk)
-    }
-
-    fn mount_command(&self) -> Command {
-        let mut command = Command::new("mount");
-        clean(&mut command).args(["-o", "loop"]).arg(&self.image).arg(&self.at);
-        command
+        image.map(|image| Self { image, at })
     }
 
     /// Stands by to cut the power without a delay.
@@ -72,26 +51,15 @@ impl Disk {
         Fuse { tool: command.spawn().expect("xfs_io starts"), at: self.at.clone() }
     }
 
-    /// Mounts it again after a cut: the file system's own journal is replayed. Nobody may have a file open there.
+    /// Mounts it again after a cut: the file system's own journal is replayed.
     pub(crate) fn restart(&self) {
-        clean(Command::new("umount").arg(&self.at)).run().expect(0);
-        self.mount_command().run().expect(0);
+        self.image.mount_again();
     }
 
     /// Bytes that are free.
     pub(crate) fn free(&self) -> u64 {
         let about = rustix::fs::statvfs(&self.at).expect("a mounted file system answers");
         about.f_bavail * about.f_frsize
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily, if need be: a process under test may be on its way out.
-        let quick = clean(Command::new("umount").arg(&self.at)).stderr(Stdio::null()).status();
-        if !quick.is_ok_and(|status| status.success()) {
-            let _ = clean(Command::new("umount").arg("-l").arg(&self.at)).status();
-        }
     }
 }
 

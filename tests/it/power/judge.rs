@@ -1,6 +1,6 @@
 //! The oracle: what was acknowledged is there, what was not may be there whole, and never a mix.
 
-use std::{fmt, path::Path};
+use std::{collections::BTreeSet, fmt, path::Path};
 
 use super::load::Acknowledged;
 use crate::stored::{Entry, Site, difference, entries, shown};
@@ -26,24 +26,54 @@ impl fmt::Display for Violation {
     }
 }
 
+/// How a volume shows a release, and what it promises.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub(crate) flags: &'static [&'static str],
+    /// The document root in the volume.
+    root: &'static str,
+    /// Whether a whole release is shown at once, rather than one file after the other.
+    is_atomic: bool,
+}
+
+pub(crate) const LAYOUTS: [Layout; 3] = [
+    Layout { flags: &[], root: "", is_atomic: true },
+    Layout { flags: &["--link", "html"], root: "html", is_atomic: true },
+    Layout { flags: &["--layout", "files"], root: "", is_atomic: false },
+];
+
+impl Layout {
+    fn shown(&self, volume: &Path) -> Result<Site, Violation> {
+        let root = volume.join(self.root);
+        if !root.exists() {
+            return Ok(Site::new());
+        }
+        shown(&root).map_err(Violation::Torn)
+    }
+}
+
 /// Judges a volume after a cut, before anybody recovers it; tells whether the cut left something undone.
-pub(crate) fn judge_cut(volume: &Path, acknowledged: &[Acknowledged]) -> Result<bool, Violation> {
+pub(crate) fn judge_cut(volume: &Path, layout: &Layout, acknowledged: &[Acknowledged]) -> Result<bool, Violation> {
     let entries = entries(volume).map_err(Violation::Torn)?;
-    let shown = shown(volume).map_err(Violation::Torn)?;
-    judge_claims(&entries, acknowledged)?;
+    let shown = layout.shown(volume)?;
+    let newest = judge_claims(&entries, acknowledged)?;
+    let is_amid = !crate::listing::staging_leftovers(volume).is_empty();
+    if !layout.is_atomic {
+        judge_files(&entries[(newest as usize).saturating_sub(1)..], newest == 0, &shown)?;
+        return Ok(is_amid);
+    }
     let seq = which(&entries, &shown)?;
-    let newest = acknowledged.iter().filter_map(|one| one.seq).max().unwrap_or(0);
     if seq < newest {
         return Err(Violation::Lost(format!("entry {newest} was acknowledged, and {seq} is shown")));
     }
-    Ok(seq != entries.len() as u64 || !crate::listing::staging_leftovers(volume).is_empty())
+    Ok(is_amid || seq != entries.len() as u64)
 }
 
 /// Judges a volume after recovery: it shows the head and nothing is left over.
-pub(crate) fn judge_recovered(volume: &Path, acknowledged: &[Acknowledged]) -> Result<(), Violation> {
+pub(crate) fn judge_recovered(volume: &Path, layout: &Layout, acknowledged: &[Acknowledged]) -> Result<(), Violation> {
     let entries = entries(volume).map_err(Violation::Torn)?;
     judge_claims(&entries, acknowledged)?;
-    let shown = shown(volume).map_err(Violation::Torn)?;
+    let shown = layout.shown(volume)?;
     if let Some(head) = entries.last()
         && shown != head.site
     {
@@ -61,7 +91,9 @@ pub(crate) fn judge_recovered(volume: &Path, acknowledged: &[Acknowledged]) -> R
     Ok(())
 }
 
-fn judge_claims(entries: &[Entry], acknowledged: &[Acknowledged]) -> Result<(), Violation> {
+/// Looks for all that was acknowledged; gives the newest entry of it, 0 when there is none.
+fn judge_claims(entries: &[Entry], acknowledged: &[Acknowledged]) -> Result<u64, Violation> {
+    let mut newest = 0;
     for Acknowledged { claim, seq, release } in acknowledged {
         let entry = match seq {
             Some(seq) => entries.get(*seq as usize - 1),
@@ -75,6 +107,21 @@ fn judge_claims(entries: &[Entry], acknowledged: &[Acknowledged]) -> Result<(), 
         }
         if let Some(what) = claim.is_broken_by(&entry.release, &entry.site) {
             return lost(what);
+        }
+        newest = newest.max(entry.seq);
+    }
+    Ok(newest)
+}
+
+/// Each file by itself is that of one of `entries`, the newest that was acknowledged and those after it; `from_nothing`
+/// when none was.
+fn judge_files(entries: &[Entry], from_nothing: bool, shown: &Site) -> Result<(), Violation> {
+    let paths: BTreeSet<_> = shown.keys().chain(entries.iter().flat_map(|entry| entry.site.keys())).collect();
+    for path in paths {
+        let is = shown.get(path);
+        let could_be = entries.iter().any(|entry| entry.site.get(path) == is) || from_nothing && is.is_none();
+        if !could_be {
+            return Err(Violation::Torn(format!("{path} is {is:?}, which is of no release that it could be of")));
         }
     }
     Ok(())

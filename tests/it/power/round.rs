@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     disk::{Disk, Fuse, Kind},
-    judge::{Violation, judge_cut, judge_recovered},
+    judge::{LAYOUTS, Layout, Violation, judge_cut, judge_recovered},
     load::{Acknowledged, Claim, Notes, digests, files},
     random::Random,
 };
@@ -30,6 +30,7 @@ pub(super) struct World {
     disk: Disk,
     pod: Pod,
     notes: Notes,
+    layout: &'static Layout,
     mistake: Option<&'static str>,
     cuts: usize,
 }
@@ -76,12 +77,13 @@ impl Moment {
 }
 
 impl World {
-    /// A blank volume; none where the machine does not allow it.
-    pub(super) fn new(kind: Kind, mistake: Option<&'static str>) -> Option<Self> {
+    /// A blank volume in a random layout, most often the default; none where the machine does not allow it.
+    pub(super) fn new(kind: Kind, mistake: Option<&'static str>, random: &mut Random) -> Option<Self> {
         let pod = Pod::new();
-        let disk = Disk::format(kind, pod.path("disk.img"), pod.volume())?;
+        let disk = Disk::mount(kind, pod.volume())?;
         pod.folder("seed", &[("index.html", "the seed"), ("assets/site.css", "body { }")]);
-        Some(Self { disk, pod, notes: Notes::default(), mistake, cuts: 0 })
+        let layout = random.pick(&[&LAYOUTS[0], &LAYOUTS[0], &LAYOUTS[0], &LAYOUTS[1], &LAYOUTS[2]]);
+        Some(Self { disk, pod, notes: Notes::default(), layout, mistake, cuts: 0 })
     }
 
     /// Whether a new disk would do better: this one is nearly full, or its journal takes long to read.
@@ -109,7 +111,7 @@ impl World {
             return Err(Violation::Stuck(wrong.clone()));
         }
         let (volume, acknowledged) = (self.pod.volume(), self.notes.acknowledged());
-        let is_amid = judge_cut(&volume, &acknowledged)?;
+        let is_amid = judge_cut(&volume, self.layout, &acknowledged)?;
         match random.percent(50) {
             true => self.fill()?,
             false => {
@@ -120,7 +122,7 @@ impl World {
                 }
             }
         }
-        judge_recovered(&volume, &acknowledged)?;
+        judge_recovered(&volume, self.layout, &acknowledged)?;
         let before = listing(&volume);
         self.fill()?;
         let after = listing(&volume);
@@ -136,9 +138,13 @@ impl World {
         command.envs(self.mistake.map(|mistake| ("PLANTED_MISTAKE", mistake)))
     }
 
+    fn fill_command(&self, flags: &[&str]) -> Command {
+        self.pod.fill_command(&[flags, self.layout.flags].concat())
+    }
+
     fn fill(&self) -> Result<(), Violation> {
         let seed = self.pod.path("seed");
-        let run = self.mistaken(&mut self.pod.fill_command(&["--from", text(&seed)])).run();
+        let run = self.mistaken(&mut self.fill_command(&["--from", text(&seed)])).run();
         match run.code {
             Some(0) => Ok(()),
             code => Err(Violation::Stuck(format!("a fill ended with {code:?}: {}", run.stderr))),
@@ -148,7 +154,8 @@ impl World {
     fn serve(&self) -> Served {
         let token_file = self.pod.token_file();
         let mistake: Vec<_> = self.mistake.map(|mistake| ("PLANTED_MISTAKE", mistake)).into_iter().collect();
-        let mut served = self.pod.launch(&["--token-file", text(&token_file)], &mistake);
+        let flags = ["--token-file", text(&token_file)];
+        let mut served = self.pod.launch(&[&flags, self.layout.flags].concat(), &mistake);
         served.wait_until_ready();
         served
     }
@@ -158,7 +165,7 @@ impl World {
         let (fuse, moment) = (self.disk.fuse(), Moment::random(random));
         let url = served.url("");
         let (acks, heard) = channel();
-        self.notes.note(format!("serve, cut {moment:?}"));
+        self.notes.note(format!("{:?}, serve, cut {moment:?}", self.layout));
         std::thread::scope(|scope| {
             for _ in 0..*random.pick(&[1, 1, 2, 3]) {
                 let (mut random, acks, url) = (random.fork(), acks.clone(), &url);
@@ -190,9 +197,10 @@ impl World {
             std::fs::write(file, bytes).expect("a file is written");
         }
         let limit = if random.percent(50) { PATIENCE } else { random.time(Duration::from_millis(150)) };
-        self.notes.note(format!("fill of {} files, cut after {limit:?} at the latest", source.len()));
+        let count = source.len();
+        self.notes.note(format!("{:?}, fill of {count} files, cut after {limit:?} at the latest", self.layout));
         let fuse = self.disk.fuse();
-        let mut command = self.pod.fill_command(&["--from", text(&folder), "--when", "always"]);
+        let mut command = self.fill_command(&["--from", text(&folder), "--when", "always"]);
         let command = self.mistaken(&mut command).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("longshore starts");
         let log = Log::of(child.stderr.take().expect("it is piped"));

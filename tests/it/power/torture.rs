@@ -45,12 +45,12 @@ impl Torture {
     /// Cuts the power; none where the machine does not allow it.
     pub(crate) fn run(&self) -> Option<Report> {
         let Self { kind, seed, mistake, .. } = *self;
-        let mut first = Some(World::new(kind, mistake)?);
+        let mut random = Random::new(seed);
+        let mut first = Some(World::new(kind, mistake, &mut random)?);
         if mistake.is_none() {
             say(&format!("power cuts on {kind}: TORTURE_SEED={seed} repeats the random choices"));
         }
         let report = Mutex::new(Report { kind, seed, cuts: 0, amid: 0, acknowledged: 0, violations: Vec::new() });
-        let mut random = Random::new(seed);
         std::thread::scope(|scope| {
             for _ in 0..WORKERS {
                 let (random, first, report) = (random.fork(), first.take(), &report);
@@ -63,7 +63,7 @@ impl Torture {
     fn work(&self, mut world: Option<World>, mut random: Random, report: &Mutex<Report>) {
         let report = || report.lock().unwrap_or_else(PoisonError::into_inner);
         while self.takes_one_more(&mut report()) {
-            let fresh = || World::new(self.kind, self.mistake).expect("it went a moment ago");
+            let fresh = || World::new(self.kind, self.mistake, &mut random).expect("it went a moment ago");
             let mut at = world.take().filter(|world| !world.is_worn()).unwrap_or_else(fresh);
             match at.cut(&mut random) {
                 Ok(harmless) => {
