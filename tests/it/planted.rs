@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// More cuts than any mistake was seen to survive, many times over.
-const CUTS: usize = 200;
+const CUTS: usize = 400;
 
 /// How a mistake is caught: by power cuts, or by a sync that fails.
 enum Trap {
