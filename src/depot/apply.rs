@@ -82,17 +82,17 @@ impl Depot {
                 .with_salvage(state, seq, |salvage| self.volume.sweep_old_generations(&state.home, now, salvage))?,
             applied: None,
         };
-        self.volume.drop_next()?;
-        let live = self.volume.live()?;
         let Some(head) = state.store.journal().head()? else {
             self.finish_exchange(state, None)?;
+            self.volume.drop_next()?;
             // Made for a first release whose process died before its entry.
-            if live.is_none() && !self.volume.links_are(&[])? {
+            if self.volume.live()?.is_none() && !self.volume.links_are(&[])? {
                 self.volume.mend_links(&[])?;
             }
             return Ok(recovered);
         };
         self.finish_exchange(state, Some(&head))?;
+        let live = self.volume.live()?;
         let is_noted = self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(&head));
         let is_shown = live.as_ref().map_or(Ok(false), |live| self.shows(state, live, &head))?;
         let staging = || state.home.stage();
@@ -111,6 +111,7 @@ impl Depot {
             }
         }
         self.finish_exchange(state, Some(&head))?;
+        self.volume.drop_next()?;
         if self.settle_links(state, &head)? {
             recovered.applied = Some(head.entry.seq);
         }

@@ -430,6 +430,18 @@ fn a_start_does_not_wait_for_ever_for_a_stopped_process() {
 }
 
 #[test]
+fn a_link_that_was_made_for_a_flip_and_never_turned_is_swept_and_somebody_elses_is_not() {
+    let pod = Pod::with_seed();
+    let next = pod.volume().join("..data_tmp");
+    std::os::unix::fs::symlink(".longshore/trees/0123456789abcdef0123456789abcdef", &next).expect("linked");
+    pod.depot.recover().expect("recovered");
+    assert!(!next.is_symlink());
+    fs::write(&next, "of somebody else").expect("written");
+    assert!(pod.depot.recover().expect("recovered").is_nothing());
+    assert_eq!(pod.read("..data_tmp").as_deref(), Some("of somebody else"));
+}
+
+#[test]
 fn links_that_were_removed_come_back() {
     let pod = Pod::with_seed();
     fs::remove_file(pod.volume().join("index.html")).expect("removed");
