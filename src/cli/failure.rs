@@ -102,7 +102,7 @@ fn disk_verdict(error: &disk::Error) -> (Exit, Option<&'static str>) {
     if error.is_full() {
         (Exit::NoSpace, Some("make the volume larger; what was half written has been removed"))
     } else if error.is_denied() {
-        (Exit::NotAllowed, Some("make the volume writable for this process"))
+        (Exit::NotAllowed, Some("`longshore doctor --volume DIR` tells what keeps the volume from being written to"))
     } else if error.is_absent() {
         (Exit::Failed, Some("is the volume mounted where --volume says?"))
     } else if error.is_shortage() {

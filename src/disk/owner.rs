@@ -31,10 +31,9 @@ impl Owner {
     fn cure(&self, us: u32) -> String {
         let (place, owner) = (self.place.display(), self.uid);
         if us == 0 {
-            // Root is refused by file servers that take it for nobody, and by mandatory access control.
             return format!(
-                "{place} belongs to user {owner} and refuses user 0, as a file server does that squashes root: run as \
-                 user {owner} (securityContext.runAsUser)"
+                "{place} belongs to user {owner} and refuses user 0, since a file server squashes root or the container \
+                 drops its capabilities: run as user {owner} (securityContext.runAsUser)"
             );
         }
         if us == owner {

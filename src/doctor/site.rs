@@ -66,7 +66,12 @@ fn in_the_way(names: &[String], condition: Option<SiteCondition>, depot: &Depot,
     let names = names.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
     if condition.is_some() && depot.layout() == &Layout::Docroot {
         let what = format!("{names} at the root is no link of ours and hides the release's own");
-        findings.trouble("shadowed", what, "move it away, and start `longshore serve`: it makes the link");
+        findings.trouble(
+            "shadowed",
+            what,
+            "move it away and start `longshore serve`, which makes the link; or keep it: the next upload commits it \
+             (`adopt`)",
+        );
     } else {
         let what = format!("the volume holds {names}, which Longshore did not put there: `fill` leaves it alone");
         let cure =
