@@ -1,12 +1,9 @@
 //! What a doctor asks of a site, each question by itself: on a broken volume some have no answer.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use super::{Depot, Error, State};
-use crate::{
-    entry::Committed,
-    volume::{self, Survey},
-};
+use super::{Depot, Error};
+use crate::volume::{self, Survey};
 
 /// What a site is like, as far as a question about its head goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +24,12 @@ impl Depot {
     /// # Errors
     /// When that cannot be found out.
     pub fn condition(&self) -> Result<Option<SiteCondition>, Error> {
-        let live = self.volume.live()?;
-        let Some(state) = self.state()? else {
-            return Ok(live.map(|_| SiteCondition::Diverged));
-        };
-        let Some(head) = state.store.journal().head()? else {
-            return Ok(live.map(|_| SiteCondition::Diverged));
-        };
-        if self.has_diverged(&state, &head)? {
+        if self.divergence()?.is_some() {
             return Ok(Some(SiteCondition::Diverged));
         }
+        let Some(state) = self.state()? else { return Ok(None) };
+        let Some(head) = state.store.journal().head()? else { return Ok(None) };
+        let live = self.volume.live()?;
         let is_noted = self.volume.shown(&state.home)?.is_some_and(|shown| shown.is(&head));
         let is_shown = live.map_or(Ok(false), |live| self.shows(&state, &live, &head))?;
         Ok(Some(match (is_noted, is_shown) {
@@ -44,16 +37,6 @@ impl Depot {
             (true, false) => SiteCondition::ChangedByHand,
             (false, false) => SiteCondition::NotShown,
         }))
-    }
-
-    /// Whether the volume remembers an entry that the journal does not have.
-    fn has_diverged(&self, state: &State, head: &Arc<Committed>) -> Result<bool, Error> {
-        let Some(shown) = self.volume.remembered(&state.home)? else { return Ok(false) };
-        if shown.site != head.entry.site || shown.seq > head.entry.seq {
-            return Ok(true);
-        }
-        // An entry that is too old to be kept says nothing.
-        Ok(state.store.journal().read(shown.seq)?.is_some_and(|entry| entry.digest != shown.entry))
     }
 
     /// Names at the root that are not ours: in the way of the site, which has not begun or has entries of these names.
