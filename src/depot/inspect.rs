@@ -229,9 +229,6 @@ impl Depot {
         let aside = format!("objects/{}", was.digest);
         let kept = state.home.quarantine(&objects, name.as_ref(), head.entry.seq, aside.as_ref())?;
         let is_restored = self.restore_object(state, head.entry.release(), &was.digest)?;
-        if !is_restored {
-            disk::if_there(objects.unlink(&name))?;
-        }
         let releases = if is_restored { Vec::new() } else { self.entries_with(state, path, &was.digest)? };
         tracing::warn!(
             %path, digest = %was.digest, kept = %kept.display(), is_restored, ?releases,

@@ -29,12 +29,19 @@ pub struct Salvage<'a> {
 }
 
 impl Home {
-    /// Keeps the file `name` of `from` aside as `path`; tells where. It stays where it is, too: whoever reads it must not
-    /// miss it until something else is there.
+    /// Moves the file `name` of `from` aside as `path`; tells where it is now.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn quarantine(&self, from: &Directory, name: &Path, seq: u64, path: &Path) -> Result<PathBuf, Error> {
+        let kept = self.keep_aside(from, name, seq, path)?;
+        disk::if_there(from.unlink(name))?;
+        Ok(kept)
+    }
+
+    /// Keeps the file `name` of `from` aside as `path`, too; tells where. Whoever reads it must not miss it until something
+    /// else is in its place.
+    fn keep_aside(&self, from: &Directory, name: &Path, seq: u64, path: &Path) -> Result<PathBuf, Error> {
         let all = self.directory.make_directory(QUARANTINE, self.mode)?;
         let mut folder = all.make_directory(format!("{seq:020}"), self.mode)?;
         for above in path.parent().into_iter().flat_map(Path::components) {
@@ -98,7 +105,7 @@ impl Home {
         if (salvage.knows)(&from.digest(name)?, size) {
             return Ok(None);
         }
-        Ok(Some(self.quarantine(from, name, salvage.seq, path)?))
+        Ok(Some(self.keep_aside(from, name, salvage.seq, path)?))
     }
 
     /// As [`Home::salvage`], for all that lies in `folder`, which is `path` of the site, unless `live` has the same there:
