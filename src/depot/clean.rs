@@ -133,7 +133,8 @@ impl Depot {
 
     fn clean_now(&self) -> Result<Cleaned, Error> {
         let Some(state) = self.state()? else { return Ok(Cleaned::default()) };
-        if self.is_adrift() || state.store.journal().head()?.is_none() {
+        // What a journal that was swapped does not name may be wanted when the right one comes back.
+        if self.is_adrift() || self.divergence()?.is_some() || state.store.journal().head()?.is_none() {
             return Ok(Cleaned::default());
         }
         let dropped = self.drop_entries(&state).or_else(|error| {
@@ -192,6 +193,7 @@ impl Depot {
             return Ok(0);
         }
         let _lock = self.lock(state, self.patience)?;
+        self.check_divergence()?;
         let staging = state.home.stage()?;
         let dropped = match is_whole {
             true => BTreeSet::new(),
@@ -241,6 +243,7 @@ impl Depot {
             return Ok(());
         }
         let _lock = self.lock(state, self.patience)?;
+        self.check_divergence()?;
         marked.advance(state)?;
         for named in waiting.iter().filter(|named| !marked.has(named)) {
             let Some(bytes) = state.store.remove(named.0, &named.1)? else { continue };

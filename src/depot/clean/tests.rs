@@ -127,3 +127,20 @@ fn what_was_dropped_since_it_was_found_is_not_built_upon() {
     }
     assert!(pod.depot.clean().expect("whole").is_nothing());
 }
+
+#[test]
+fn while_the_journal_is_another_one_nothing_is_removed() {
+    let pod = forgetful();
+    for text in ["first", "second", "third"] {
+        pod.put("index.html", text).expect("put");
+    }
+    let newest = pod.volume().join(format!(".longshore/journal/{:020}.json", 4));
+    let entry = fs::read(&newest).expect("there");
+    fs::remove_file(&newest).expect("removed");
+    pod.depot.state().expect("read").expect("there").store.journal().forget();
+    let before = count(&pod, "objects");
+    assert!(pod.depot.clean().expect("left alone").is_nothing());
+    assert_eq!(count(&pod, "objects"), before);
+    fs::write(&newest, entry).expect("written");
+    assert_eq!(pod.depot.clean().expect("cleaned").objects, 2);
+}
