@@ -53,6 +53,9 @@ pub enum Error {
         /// Its format.
         version: u32,
     },
+    /// What was folded together may not be durable, so nothing may be removed for it: only the next start can tell.
+    #[error("the journal was folded, and may not be durable")]
+    Unsynced(#[source] disk::Error),
     /// The entry may or may not have become durable: only the next start can tell.
     #[error("the outcome of operation {op} is unknown until the next start")]
     OutcomeUnknown {

@@ -202,7 +202,13 @@ impl Depot {
                 retain::dropped(&entries, &self.keep, |seq| watch.age(seq))
             }
         };
-        Ok(journal.fold(&staging, &known, &dropped)?)
+        let folded = journal.fold(&staging, &known, &dropped);
+        if let Err(store::Error::Unsynced(error)) = &folded {
+            // A second sync would succeed and prove nothing.
+            self.adrift.store(true, Ordering::SeqCst);
+            tracing::error!(%error, "the journal may not be durable: nothing more is written until the next start");
+        }
+        Ok(folded?)
     }
 
     /// Counts the time since the last look. The caller holds the lock.

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use crate::{
     run::{Log, Run, Runs as _, clean, eventually},
     served::Served,
+    uploads::hex,
 };
 
 /// The bearer token of every pod.
@@ -222,18 +223,43 @@ pub(crate) fn announced(file: &Path) -> Option<(SocketAddr, SocketAddr)> {
     Some((address("listen=")?, address("probes=")?))
 }
 
-/// The journal's entries on a volume, oldest first, each with its file's bytes.
+/// The journal's entries on a volume, oldest first, each with its bytes; those in segments too.
 pub(crate) fn journal_of(volume: &Path) -> Vec<(Value, Vec<u8>)> {
     let Ok(entries) = fs::read_dir(volume.join(".longshore/journal")) else { return Vec::new() };
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
     paths.sort();
-    let read = |path: PathBuf| {
-        let bytes = fs::read(&path).expect("an entry reads");
-        let entry = serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        (entry, bytes)
+    let parse = |bytes: &[u8], path: &Path| {
+        serde_json::from_slice::<Value>(bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     };
-    paths.into_iter().map(read).collect()
+    let range = |path: &PathBuf| {
+        let name = path.file_name()?.to_str()?.strip_suffix(".jsonl")?;
+        let (first, last) = name.split_once('-')?;
+        Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?))
+    };
+    // One that lies in another, and entries that one stands for, are what a death left.
+    let segments: Vec<_> = paths.iter().filter_map(|path| Some((path.clone(), range(path)?))).collect();
+    let is_inner =
+        |one: (u64, u64)| segments.iter().any(|(_, other)| *other != one && other.0 <= one.0 && one.1 <= other.1);
+    let mut journal = Vec::new();
+    let mut folded = 0;
+    for (path, range) in segments.iter().filter(|(_, range)| !is_inner(*range)) {
+        assert_eq!(range.0, folded + 1, "{}: no gap", path.display());
+        folded = range.1;
+        let bytes = fs::read(path).expect("a segment reads");
+        let header = bytes.iter().position(|byte| *byte == b'\n').expect("a header") + 1;
+        assert_eq!(parse(&bytes[..header], path)["body"], hex(&bytes[header..]), "{}: its body", path.display());
+        let lines = bytes[header..].split_inclusive(|byte| *byte == b'\n');
+        journal.extend(lines.map(|line| (parse(line, path), line.to_vec())));
+    }
+    paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
+    for path in paths {
+        let bytes = fs::read(&path).expect("an entry reads");
+        let entry = parse(&bytes, &path);
+        if entry["seq"].as_u64().is_some_and(|seq| seq > folded) {
+            journal.push((entry, bytes));
+        }
+    }
+    journal
 }
 
 /// Opens a folder to readers of any user.

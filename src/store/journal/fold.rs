@@ -38,7 +38,11 @@ impl Journal {
     /// When an entry is damaged or the disk refuses. Done again, it goes on.
     pub fn fold(&self, staging: &Staging, known: &BTreeSet<u64>, dropped: &BTreeSet<u64>) -> Result<usize, Error> {
         let listing = self.list()?;
-        listing.leftovers.iter().try_for_each(|name| self.remove(name))?;
+        if !listing.leftovers.is_empty() {
+            // Whoever died may have done so before what takes their place was durable.
+            self.directory.sync().map_err(Error::Unsynced)?;
+            listing.leftovers.iter().try_for_each(|name| self.remove(name))?;
+        }
         let mut gone = 0;
         let mut old = Vec::new();
         for block in blocks(&listing, known, dropped).into_iter().filter(|block| block.is_new) {
@@ -60,7 +64,7 @@ impl Journal {
         if old.is_empty() && gone == 0 {
             return Ok(0);
         }
-        self.directory.sync()?;
+        self.directory.sync().map_err(Error::Unsynced)?;
         // Oldest first: an entry that is still a file tells others that nothing after it was folded.
         old.iter().try_for_each(|name| self.remove(name))?;
         Ok(gone)
