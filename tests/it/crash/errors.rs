@@ -1,6 +1,11 @@
 //! Each call on the volume fails once: a full disk, a broken one, one that is somebody else's, and no more descriptors.
 
-use std::{io::Write as _, path::Path, sync::atomic::AtomicUsize, time::Duration};
+use std::{
+    io::Write as _,
+    path::Path,
+    sync::atomic::AtomicUsize,
+    time::{Duration, Instant},
+};
 
 use nix::errno::Errno;
 
@@ -11,8 +16,8 @@ use super::{
     session::{Session, Told, nth},
 };
 use crate::{
+    listing::listing,
     part::need,
-    run::eventually,
     tracer::{Call, Ended, Kind, Verdict},
 };
 
@@ -41,6 +46,9 @@ fn every_call_may_fail() {
     assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), violations.join("\n\n"));
 }
 
+/// Which calls are failed.
+type Counts = fn(&Call) -> bool;
+
 /// Lets calls of a scenario fail, one in each run, until none is left. Gives all that was wrong.
 pub(crate) fn fail_everywhere(
     index: usize,
@@ -50,7 +58,7 @@ pub(crate) fn fail_everywhere(
 ) -> Violations {
     let known = scenario.record(environment);
     let mut violations = Violations::new();
-    let kinds: [(fn(&Call) -> bool, &[Errno]); 3] =
+    let kinds: [(Counts, &[Errno]); 3] =
         [(Call::is_sync, &[Errno::EIO]), (changes, &OF_CHANGES), (opens, &[Errno::EMFILE])];
     for (kind, (counts, errnos)) in kinds.into_iter().enumerate() {
         let is_sampled = kind > 0 && !is_torture();
@@ -136,7 +144,14 @@ impl Known {
             }
         }
         if session.is_serving() && !leaves_staging(&session.calls_so_far()) {
-            eventually("staging is empty", SOON, || is_empty(&volume.join(".longshore/staging")).then_some(()));
+            let staging = volume.join(".longshore/staging");
+            let start = Instant::now();
+            while !is_empty(&staging) && start.elapsed() < SOON {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            if !is_empty(&staging) {
+                violations.push(format!("left lying: {:?}", listing(&staging).keys()));
+            }
         }
         violations
     }

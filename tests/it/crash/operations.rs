@@ -47,7 +47,7 @@ fn calls_of_each(count: usize, place: Place) -> Vec<usize> {
     let mut session = Session::new(&pod, &[], &[], Some(judge));
     session.serve(&[]);
     // What a server reads once, and keeps in memory from then on.
-    let path = |n: usize| format!("/site/{}", place(if n % 5 == 0 { count + n } else { n * 7 % count }));
+    let path = |n: usize| format!("/site/{}", place(if n.is_multiple_of(5) { count + n } else { n * 7 % count }));
     session.put(&path(1), "first");
     let before = session.calls_so_far().len();
     for n in 0..PUBLISHES {

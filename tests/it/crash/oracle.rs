@@ -79,7 +79,7 @@ pub(crate) fn again(known: &Known, ran: &Ran, environment: Environment<'_>, n: u
         return vec![wrong];
     }
     let mut violations = settled(known, ran);
-    if n % TWICE != 0 && !is_torture() {
+    if !n.is_multiple_of(TWICE) && !is_torture() {
         return violations;
     }
     let before = still(&volume);

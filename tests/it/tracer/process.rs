@@ -125,6 +125,7 @@ impl Traced {
         let volume = volume.canonicalize().expect("the volume is there");
         let (started, start) = channel();
         let theirs = shared.clone();
+        #[expect(clippy::zombie_processes, reason = "the tracer waits for it, as for each of its threads")]
         let thread = std::thread::spawn(move || {
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
             let mut child = command.spawn().expect("a command starts");
