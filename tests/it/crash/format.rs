@@ -127,15 +127,16 @@ impl State {
 /// The newest entry and its release; none while the journal has not begun. Reads every entry and all that any names.
 pub(super) fn head(volume: &Path) -> Checked<Option<Release>> {
     let mut state = State::of(volume);
-    let (mut previous, mut head) = (Value::Null, None);
+    // The number and the digest of the entry before; those in between may not be kept any more.
+    let (mut before, mut head) = ((0, Value::Null), None);
     // A pair of path and mtime means the same bytes for ever: a browser's cache stands on it.
     let mut meanings: BTreeMap<(String, i64), File> = BTreeMap::new();
     for (entry, bytes) in journal_of(volume) {
-        let seq = &entry["seq"];
-        if entry["previous"] != previous {
+        let seq = entry["seq"].as_u64().ok_or(format!("an entry without a number: {entry}"))?;
+        if before.0 + 1 == seq && entry["previous"] != before.1 {
             return Err(format!("entry {seq} does not follow from the one before"));
         }
-        previous = hex(&bytes).into();
+        before = (seq, hex(&bytes).into());
         let release = state.release(&entry).map_err(|wrong| format!("entry {seq}: {wrong}"))?;
         for (path, file) in &release {
             let before = meanings.entry((path.clone(), file.mtime)).or_insert_with(|| file.clone());

@@ -1,6 +1,10 @@
 //! The changes that the harness dies in.
 
-use std::path::Path;
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use super::{
     oracle::Site,
@@ -95,6 +99,49 @@ const fn scenario(name: &'static str, act: fn(&mut Session<'_>), after: fn() -> 
     Scenario { after: Some(after), ..Scenario::new(name, seeded, act) }
 }
 
+/// Keeps as little as can be, and cleans every second.
+const FORGETFUL: &[&str] = &["--keep-releases", "1", "--keep-for", "0s"];
+
+/// Two entries that were folded already, some more that are to go, and the reserve.
+fn with_a_past(session: &mut Session<'_>) {
+    seeded(session);
+    session.serve(FORGETFUL);
+    for text in ["1", "2", "3"] {
+        session.put("/site/index.html", text);
+    }
+    wait_until_cleaned(session, 7);
+    session.end();
+    session.serve(&[]);
+    for text in ["4", "5", "6"] {
+        session.put("/site/docs/a/one.html", text);
+    }
+    session.end();
+}
+
+fn cleans(session: &mut Session<'_>) {
+    session.serve(FORGETFUL);
+    wait_until_cleaned(session, 8);
+}
+
+/// Waits until the seed and the head are left, and as many objects, or the server has ended.
+fn wait_until_cleaned(session: &mut Session<'_>, objects: usize) {
+    let (home, start) = (session.pod.volume().join(".longshore"), Instant::now());
+    let list = |path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_clean = || {
+        list(home.join("journal")).count() == 2
+            && session.pod.journal().len() == 2
+            && list(home.join("objects")).flat_map(list).count() == objects
+            && list(home.join("reserve")).count() > 0
+    };
+    while session.is_serving() && !is_clean() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it cleans:\n{}", session.log);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    if !session.is_serving() {
+        session.told = Told::Nothing;
+    }
+}
+
 /// All of them.
 pub(crate) const ALL: &[Scenario] = &[
     Scenario {
@@ -173,6 +220,12 @@ pub(crate) const ALL: &[Scenario] = &[
         |session| session.fill(DEPLOYED, &["--when", "always"]),
         || with(DEPLOYED, &[], &[]),
     ),
+    Scenario {
+        prepare: with_a_past,
+        ..scenario("clean-up of what is not kept", cleans, || {
+            with(SEED, &[("index.html", "3"), ("docs/a/one.html", "6")], &[])
+        })
+    },
     Scenario {
         flags: &["--link", "html"],
         root: "html",
