@@ -21,6 +21,8 @@ use crate::{
 
 /// For how long a change has to be still before it is taken over.
 const STILL: Duration = Duration::from_secs(1);
+/// How long a look waits for whoever writes. Giving up at once would mean to look at everything later.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two attempts to undo what cannot be taken over.
 const HEAL: Duration = Duration::from_secs(30);
 
@@ -85,7 +87,7 @@ impl Depot {
     /// When the disk refuses, or something cannot be taken over.
     pub fn inspect(&self, looks: &mut Looks) -> Result<Option<Look>, Error> {
         let Some(state) = self.state()? else { return Ok(Some(Look::default())) };
-        let _lock = match self.lock(&state, Duration::ZERO) {
+        let _lock = match self.lock(&state, PATIENCE) {
             Err(Error::Volume(volume::Error::Locked { .. })) => return Ok(None),
             lock => lock?,
         };
@@ -285,7 +287,7 @@ impl Depot {
     /// When the disk refuses.
     pub fn is_expected<'a>(&self, paths: impl Iterator<Item = &'a str>) -> Result<bool, Error> {
         let Some(state) = self.state()? else { return Ok(true) };
-        let _lock = match self.lock(&state, Duration::ZERO) {
+        let _lock = match self.lock(&state, PATIENCE) {
             Err(Error::Volume(volume::Error::Locked { .. })) => return Ok(false),
             lock => lock?,
         };

@@ -506,3 +506,37 @@ fn no_room_for_the_copies_is_507_and_their_content_stays() {
     served.put("/site/index.html", "ours").expect(200);
     assert_eq!(pod.causes(), ["adopt", "patch"]);
 }
+
+/// Readers that ask without a pause for what is exchanged, again and again.
+#[test]
+fn whoever_reads_what_is_exchanged_always_finds_it() {
+    let (pod, served) = pod_of_site(&[]);
+    let over = Arc::new(AtomicBool::new(false));
+    let page = pod.volume().join("assets/a.css");
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (page, over) = (page.clone(), over.clone());
+            std::thread::spawn(move || {
+                while !over.load(Ordering::SeqCst) {
+                    let size = fs::metadata(&page).map(|about| about.len());
+                    assert_eq!(size.ok(), Some(1), "a reader missed it");
+                }
+            })
+        })
+        .collect();
+    for round in 0..15 {
+        // As atomic as ours: what the readers miss is not our test's doing.
+        let theirs = pod.folder("theirs", &[("a.css", "a"), ("round", &round.to_string())]);
+        let exchange = rustix::fs::RenameFlags::EXCHANGE;
+        rustix::fs::renameat_with(rustix::fs::CWD, &theirs, rustix::fs::CWD, pod.volume().join("assets"), exchange)
+            .expect("the link and the folder take each other's place");
+        fs::remove_file(&theirs).expect("it is the link now");
+        served.put("/site/assets/ours.css", format!("{round}")).expect(if round == 0 { 201 } else { 200 });
+        assert!(fs::symlink_metadata(pod.volume().join("assets")).expect("there").is_symlink());
+        assert_eq!(fs::read_to_string(pod.volume().join("assets/round")).expect("read"), round.to_string());
+    }
+    over.store(true, Ordering::SeqCst);
+    for reader in readers {
+        reader.join().expect("no reader missed it");
+    }
+}
