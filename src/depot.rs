@@ -33,6 +33,7 @@ mod precondition;
 mod prepare;
 mod preview;
 mod reconcile;
+mod repair;
 mod replaced;
 mod reserve;
 mod retain;
@@ -59,6 +60,7 @@ pub use live::Found;
 pub use look::{Changed, Listed};
 pub use precondition::{Precondition, Tags};
 pub use reconcile::{Decision, Reconciled};
+pub use repair::Repair;
 pub use seed::{Occasion, When};
 pub use verify::{Finding, Lost, Needs, Place, Scope, Verified, grouped};
 

@@ -58,10 +58,7 @@ impl Depot {
     /// # Errors
     /// When either cannot be read.
     pub fn divergence(&self) -> Result<Option<Divergence>, Error> {
-        let found = match self.state()? {
-            Some(state) => self.divergence_in(&state)?,
-            None => self.divergence_of_remains()?,
-        };
+        let found = self.compare()?;
         // Said once, not every two seconds.
         let was = self.diverged.swap(found.is_some(), Ordering::SeqCst);
         match &found {
@@ -70,6 +67,20 @@ impl Depot {
             _ => {}
         }
         Ok(found)
+    }
+
+    /// As [`Depot::divergence`], for whoever says it himself.
+    pub(super) fn find_divergence(&self) -> Result<Option<Divergence>, Error> {
+        let found = self.compare()?;
+        self.diverged.store(found.is_some(), Ordering::SeqCst);
+        Ok(found)
+    }
+
+    fn compare(&self) -> Result<Option<Divergence>, Error> {
+        match self.state()? {
+            Some(state) => self.divergence_in(&state),
+            None => self.divergence_of_remains(),
+        }
     }
 
     /// Fails while the journal lacks what the volume has shown.

@@ -24,7 +24,7 @@ impl Depot {
     /// # Errors
     /// When that cannot be found out.
     pub fn condition(&self) -> Result<Option<SiteCondition>, Error> {
-        if self.divergence()?.is_some() {
+        if self.find_divergence()?.is_some() {
             return Ok(Some(SiteCondition::Diverged));
         }
         let Some(state) = self.state()? else { return Ok(None) };

@@ -116,7 +116,7 @@ impl Ingest {
 }
 
 /// An error that our own sink gave to the source comes back as what it was.
-fn unwrap_own(error: source::Error) -> Error {
+pub(super) fn unwrap_own(error: source::Error) -> Error {
     match error {
         source::Error::Sink { path, source } => match source.downcast::<Error>() {
             Ok(own) => *own,

@@ -91,6 +91,9 @@ impl Depot {
             Err(Error::Volume(volume::Error::Locked { .. })) => return Ok(None),
             lock => lock?,
         };
+        if self.divergence()?.is_some() {
+            return Ok(None);
+        }
         let Some(head) = self.shown_head(&state)? else { return Ok(None) };
         let mut drift = self.drift(&state, &head)?;
         looks.see(&drift);

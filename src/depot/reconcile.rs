@@ -50,19 +50,19 @@ impl Depot {
     /// [`Error::EmptyJournal`]; when the head cannot be shown.
     pub fn keep_store(&self) -> Result<Reconciled, Error> {
         let Some(state) = self.state()? else {
-            return self.divergence()?.map_or(Ok(Reconciled::Nothing), |_| Err(Error::EmptyJournal));
+            return self.find_divergence()?.map_or(Ok(Reconciled::Nothing), |_| Err(Error::EmptyJournal));
         };
         let _lock = self.lock(&state, self.patience)?;
         let staging = state.home.stage()?;
         let damaged = self.set_damage_aside(&state)?;
-        let Some(divergence) = self.divergence()? else { return Ok(Reconciled::Nothing) };
+        let Some(divergence) = self.find_divergence()? else { return Ok(Reconciled::Nothing) };
         let head = state.store.journal().anew().head()?.ok_or(Error::EmptyJournal)?;
         let aside = self.keep_the_only_copies(&state, &staging, &divergence)?;
         let prepared = self.prepare_anew(&state, &staging, head.entry.release())?;
         self.give_up(&state, &staging, &divergence)?;
         state.home.keep_lingering(&staging, &Lingering::default())?;
         self.publish(&state, &staging, &prepared, &head)?;
-        self.divergence()?;
+        self.find_divergence()?;
         Ok(Reconciled::Store(Decision { head, gave_up: divergence.shown, damaged, aside, left: Vec::new() }))
     }
 
@@ -71,7 +71,7 @@ impl Depot {
     /// # Errors
     /// [`Error::NothingShown`]; when the files cannot be read or the disk refuses.
     pub fn keep_volume(&self) -> Result<Reconciled, Error> {
-        if self.state()?.is_none() && self.divergence()?.is_none() {
+        if self.state()?.is_none() && self.find_divergence()?.is_none() {
             return Ok(Reconciled::Nothing);
         }
         let state = match self.state()? {
@@ -81,7 +81,7 @@ impl Depot {
         let _lock = self.lock(&state, self.patience)?;
         let staging = state.home.stage()?;
         let damaged = self.set_damage_aside(&state)?;
-        let Some(divergence) = self.divergence()? else { return Ok(Reconciled::Nothing) };
+        let Some(divergence) = self.find_divergence()? else { return Ok(Reconciled::Nothing) };
         let live = self.volume.live()?.ok_or(Error::NothingShown)?;
         let tree = self.volume.tree(&state.home, &live)?.ok_or(Error::NothingShown)?;
         let before = state.store.journal().anew().head()?;
@@ -119,7 +119,7 @@ impl Depot {
             },
         };
         self.publish(&state, &staging, &prepared, &head)?;
-        self.divergence()?;
+        self.find_divergence()?;
         let gave_up = divergence.shown;
         Ok(Reconciled::Volume(Decision { head, gave_up, damaged, aside: 0, left: taken.left }))
     }
@@ -133,7 +133,6 @@ impl Depot {
                 (Err(store::Error::Damaged { .. }), Some((newest, folder, name))) if is_damaged(&journal, newest)? => {
                     let path = Path::new("journal").join(&name);
                     state.home.quarantine(folder, Path::new(&name), newest, &path)?;
-                    folder.sync()?;
                     aside.push(newest);
                 }
                 (head, _) => {

@@ -58,7 +58,7 @@ impl Depot {
     /// When this process may not read, or is short of something. Damage is no error: it is found.
     pub fn verify(&self) -> Result<Scope, Error> {
         // An entry that cannot be read is found below.
-        let divergence = match self.divergence() {
+        let divergence = match self.find_divergence() {
             Err(error) if error.is_damaged() => None,
             divergence => divergence?,
         };
@@ -73,7 +73,11 @@ impl Depot {
             });
         };
         let reach = Reach::read(&state)?;
-        if reach.entries.is_empty() && reach.findings.is_empty() && self.volume.live()?.is_none() {
+        if reach.entries.is_empty()
+            && reach.findings.is_empty()
+            && reach.lost.is_empty()
+            && self.volume.live()?.is_none()
+        {
             return Ok(match self.volume.survey()? {
                 Survey::Empty => Scope::Nothing,
                 Survey::Foreign(names) => Scope::Foreign(names),
@@ -154,10 +158,12 @@ impl Depot {
         let keys: HashSet<_> = lost.keys().copied().collect();
         let mut needs = journal.needs(state, &keys);
         let now = Reach::read(state)?;
+        let is_partial = !now.findings.is_empty() || !now.lost.is_empty();
         let mut sorted: Vec<_> = lost.into_iter().collect();
         sorted.sort_by_key(|(key, _)| *key);
         for ((room, digest), fault) in sorted {
-            let needs = needs.remove(&(room, digest)).unwrap_or_default();
+            let mut needs = needs.remove(&(room, digest)).unwrap_or_default();
+            needs.is_partial = is_partial;
             if needs.count == 0 && fault == Lost::Missing {
                 continue;
             }

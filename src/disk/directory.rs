@@ -228,6 +228,14 @@ impl Directory {
         fs::fstat(&*self.fd).map(Stat::from).map_err(self.failed("fstat", Path::new("")))
     }
 
+    /// Gives the directory itself the permission bits `mode`.
+    ///
+    /// # Errors
+    /// When it is somebody else's.
+    pub fn set_own_mode(&self, mode: u32) -> Result<(), Error> {
+        fs::fchmod(&*self.fd, Mode::from_raw_mode(mode)).map_err(self.failed("fchmod", Path::new("")))
+    }
+
     /// The names of all entries, sorted, without `.` and `..`.
     ///
     /// # Errors

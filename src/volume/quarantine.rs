@@ -5,6 +5,7 @@
 //! bytes, and if it does not have them the file is kept as `quarantine/<entry>/<path>`.
 
 use std::{
+    ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
 };
@@ -29,19 +30,37 @@ pub struct Salvage<'a> {
 }
 
 impl Home {
-    /// Moves the file `name` of `from` aside as `path`; tells where it is now.
+    /// Moves `name` of `from`, whatever it is, aside as `path`; tells where it is now.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn quarantine(&self, from: &Directory, name: &Path, seq: u64, path: &Path) -> Result<PathBuf, Error> {
-        let kept = self.keep_aside(from, name, seq, path)?;
-        disk::if_there(from.unlink(name))?;
-        Ok(kept)
+        let (folder, last) = self.room_aside(seq, path)?;
+        let parent = name.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let from = parent.map_or_else(|| Ok(from.clone()), |parent| from.directory(parent))?;
+        from.rename(name.file_name().unwrap_or_default(), &folder, &last)?;
+        from.sync()?;
+        self.settle_aside(&folder, &last)
     }
 
     /// Keeps the file `name` of `from` aside as `path`, too; tells where. Whoever reads it must not miss it until something
     /// else is in its place.
-    fn keep_aside(&self, from: &Directory, name: &Path, seq: u64, path: &Path) -> Result<PathBuf, Error> {
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn keep_aside(&self, from: &Directory, name: &Path, seq: u64, path: &Path) -> Result<PathBuf, Error> {
+        let (folder, last) = self.room_aside(seq, path)?;
+        // Another user's file may not be linked, but read.
+        if from.link(name, &folder, &last).is_err() {
+            let mut copy = folder.create(&last, self.mode & 0o660)?;
+            let copied = io::copy(&mut from.file(name)?, &mut copy);
+            copied.map_err(|source| disk::Error { call: "write", path: folder.path().join(&last), source })?;
+        }
+        self.settle_aside(&folder, &last)
+    }
+
+    /// The folder for `path` in the quarantine, and a name in it that is free.
+    fn room_aside(&self, seq: u64, path: &Path) -> Result<(Directory, OsString), Error> {
         let all = self.directory.make_directory(QUARANTINE, self.mode)?;
         let mut folder = all.make_directory(format!("{seq:020}"), self.mode)?;
         for above in path.parent().into_iter().flat_map(Path::components) {
@@ -51,18 +70,16 @@ impl Home {
                 made => made?,
             };
         }
-        let mut last = path.file_name().unwrap_or(name.as_os_str()).to_owned();
-        if disk::if_there(folder.stat(&last))?.is_some() {
-            last = random::name().into();
-        }
-        // Another user's file may not be linked, but read.
-        if from.link(name, &folder, &last).is_err() {
-            let mut copy = folder.create(&last, self.mode & 0o660)?;
-            let copied = io::copy(&mut from.file(name)?, &mut copy);
-            copied.map_err(|source| disk::Error { call: "write", path: folder.path().join(&last), source })?;
-        }
+        let last = match path.file_name() {
+            Some(last) if disk::if_there(folder.stat(last))?.is_none() => last.to_owned(),
+            _ => random::name().into(),
+        };
+        Ok((folder, last))
+    }
+
+    fn settle_aside(&self, folder: &Directory, last: &OsStr) -> Result<PathBuf, Error> {
         folder.sync()?;
-        self.bound(&all)?;
+        self.bound(&self.directory.directory(QUARANTINE)?)?;
         Ok(folder.path().join(last))
     }
 

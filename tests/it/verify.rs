@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::{
     archive::tar,
     listing::{assert_unchanged, contents, listing},
+    mount::Tmpfs,
     pod::{Pod, text},
     run::{Run, Runs as _},
     uploads::hex,
@@ -200,4 +201,156 @@ fn a_busy_server_is_no_finding() {
         verifying.join().expect("it found nothing");
     });
     assert!(!contents(&pod.volume()).is_empty());
+}
+
+fn repair(pod: &Pod, flags: &[&str]) -> Run {
+    pod.verify(&[&["--repair"], flags].concat())
+}
+
+/// What was set aside, by name.
+fn quarantine(pod: &Pod) -> Vec<(String, Vec<u8>)> {
+    let mut kept: Vec<_> = Vec::new();
+    let mut ahead = vec![pod.volume().join(".longshore/quarantine")];
+    while let Some(path) = ahead.pop() {
+        if path.is_dir() {
+            ahead.extend(fs::read_dir(&path).expect("it lists").flatten().map(|entry| entry.path()));
+        } else if let Ok(bytes) = fs::read(&path) {
+            kept.push((path.file_name().expect("a name").to_string_lossy().into_owned(), bytes));
+        }
+    }
+    kept.sort();
+    kept
+}
+
+#[test]
+fn what_is_written_through_a_hard_link_is_mended_from_the_seed() {
+    for flags in [&[][..], &["--link", "html"], &["--layout", "files"]] {
+        let pod = Pod::new();
+        let seed = pod.folder("seed", &[("index.html", "page"), ("assets/app.js", "script")]);
+        pod.fill_with(&[&["--from", text(&seed)], flags].concat()).expect(0);
+        let root = pod.volume().join(if flags.contains(&"html") { "html" } else { "" });
+        let before = contents(&root);
+        let modified = |name: &str| fs::metadata(root.join(name)).expect("it is there").modified().expect("a time");
+        let (page, script) = (modified("index.html"), listing(&root.join("assets")));
+        fs::write(root.join("index.html"), "x").expect("it is written, as root would");
+        let object = format!("damaged object {} (4 bytes): index.html of release", hex(b"page"));
+        assert_finds(pod.verify(&[]), &[&object, "damaged file index.html"]);
+        let unmended = repair(&pod, &[]).expect(4);
+        assert!(unmended.stdout.contains(&format!("missing object {}", hex(b"page"))), "{}", unmended.stdout);
+        assert!(unmended.stdout.contains(&pod.release()), "the release that needs it is named: {}", unmended.stdout);
+        let run = repair(&pod, &["--from", text(&seed)]).expect(0);
+        assert!(run.stdout.contains(&format!("restored object {}", hex(b"page"))), "{}", run.stdout);
+        assert!(run.stdout.contains("restored file index.html"), "{}", run.stdout);
+        assert_eq!((contents(&root), modified("index.html")), (before, page));
+        assert_unchanged(&script, &listing(&root.join("assets")), "a repair of something else");
+        assert!(quarantine(&pod).iter().any(|(_, bytes)| bytes == b"x"), "{:?}", quarantine(&pod));
+        let before = listing(&pod.volume());
+        assert!(repair(&pod, &[]).expect(0).stdout.contains("all is right"));
+        assert_unchanged(&before, &listing(&pod.volume()), "a repair of nothing");
+    }
+}
+
+#[test]
+fn an_object_is_mended_from_the_volume_and_a_file_from_its_object() {
+    let pod = pod();
+    let (object, tree) = (object(&pod, b"second"), pod.volume().join("..data"));
+    // The object and the live file become two inodes, as where a file system has no links.
+    fs::copy(&object, pod.path("copy")).expect("it is copied");
+    fs::remove_file(&object).expect("it is removed");
+    fs::copy(pod.path("copy"), &object).expect("it is put back");
+    flip(&object);
+    let run = repair(&pod, &[]).expect(0);
+    assert!(run.stdout.contains("from a copy on the volume"), "{}", run.stdout);
+    assert_eq!(quarantine(&pod), [(hex(b"second"), b"recond".to_vec())]);
+    fs::remove_file(&object).expect("it is removed");
+    repair(&pod, &[]).expect(0);
+    assert_eq!(fs::read(&object).expect("it is there again"), b"second");
+
+    // Now what is shown: everything that can be wrong with it at once.
+    let before = contents(&pod.volume());
+    fs::remove_file(tree.join("index.html")).expect("it is removed");
+    fs::write(tree.join("index.html"), "somebody's").expect("it is written");
+    fs::remove_dir_all(tree.join("assets")).expect("it is removed");
+    fs::write(tree.join("assets"), "in the way").expect("it is written");
+    fs::remove_file(tree.join("tool")).expect("it is removed");
+    fs::create_dir(tree.join("tool")).expect("it is made");
+    fs::write(tree.join("extra"), "extra").expect("it is written");
+    fs::set_permissions(tree.join("more.txt"), fs::Permissions::from_mode(0o600)).expect("its mode is set");
+    fs::remove_file(pod.volume().join("index.html")).expect("the link is removed");
+    fs::write(pod.volume().join("index.html"), "copied over the link").expect("it is written");
+    fs::remove_file(pod.volume().join("tool")).expect("the link is removed");
+    let run = repair(&pod, &[]);
+    assert_eq!(run.code, Some(0), "{run:#?}");
+    assert_eq!(contents(&pod.volume()), before);
+    assert!(fs::symlink_metadata(pod.volume().join("index.html")).expect("it is there").is_symlink());
+    assert_eq!(fs::metadata(tree.join("more.txt")).expect("it is there").permissions().mode() & 0o777, 0o644);
+    let kept: Vec<_> = quarantine(&pod).into_iter().map(|(_, bytes)| bytes).collect();
+    for bytes in ["somebody's", "in the way", "extra", "copied over the link"] {
+        assert!(kept.iter().any(|kept| kept == bytes.as_bytes()), "{bytes} is kept");
+    }
+    fs::remove_file(pod.volume().join("..data")).expect("it is removed");
+    assert_finds(pod.verify(&[]), &["missing link ..data"]);
+    repair(&pod, &[]).expect(0);
+    assert_eq!(contents(&pod.volume()), before);
+}
+
+#[test]
+fn a_node_is_mended_from_a_seed_or_from_what_is_shown() {
+    let pod = Pod::new();
+    let seed = pod.folder("seed", &[("index.html", "page"), ("assets/app.js", "script")]);
+    pod.fill(&seed).expect(0);
+    let damage = || {
+        for shard in fs::read_dir(pod.volume().join(".longshore/manifests")).expect("it lists").flatten() {
+            fs::read_dir(shard.path()).expect("it lists").flatten().for_each(|node| flip(&node.path()));
+        }
+    };
+    damage();
+    let run = pod.verify(&[]).expect(4);
+    let lines = findings(&run);
+    let count = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
+    assert_eq!(count("the root of release"), 2, "the roots of manifest and times: {lines:#?}");
+    assert_eq!(count("nothing that can be read needs it"), 2, "what lies below: {lines:#?}");
+    // What lies below them comes to light with them.
+    let run = repair(&pod, &["--from", text(&seed)]);
+    assert_eq!(run.code, Some(0), "{run:#?}");
+    assert_finds(pod.verify(&[]), &[]);
+    let served = pod.serve();
+    served.put("/site/index.html", "second").expect(200);
+    served.terminate().expect(0);
+    damage();
+    fs::remove_dir_all(&seed).expect("it is removed");
+    let run = repair(&pod, &[]).expect(4);
+    let first = pod.journal()[0].0["release"].as_str().expect("a release").to_owned();
+    assert!(run.stdout.contains(&format!("missing manifest node {first}")), "{}", run.stdout);
+}
+
+#[test]
+fn a_repair_beside_a_server_is_what_the_server_then_serves() {
+    let pod = pod();
+    let served = pod.serve();
+    fs::write(pod.volume().join("index.html"), "x").expect("it is written");
+    served.get("/site/index.html").expect(500);
+    let seed = pod.folder("seed", &[("any.html", "second")]);
+    let run = repair(&pod, &["--from", text(&seed)]);
+    assert_eq!(run.code, Some(0), "{run:#?}");
+    assert_eq!(served.get("/site/index.html").expect(200).text(), "second");
+    served.put("/site/new/folder/x", "x").expect(201);
+    assert_eq!(fs::read(pod.volume().join("index.html")).expect("it is shown"), b"second");
+    served.terminate().expect(0);
+    assert_finds(pod.verify(&[]), &[]);
+}
+
+#[test]
+fn a_read_only_volume_is_verified() {
+    let pod = Pod::new();
+    let Some(disk) = Tmpfs::mount(&pod.volume(), "size=16m") else { return };
+    pod.fill(pod.folder("seed", &[("index.html", "page")])).expect(0);
+    disk.make_read_only();
+    assert_finds(pod.verify(&[]), &[]);
+    disk.make_writable();
+    fs::write(pod.volume().join("index.html"), "x").expect("it is written");
+    disk.make_read_only();
+    assert_finds(pod.verify(&[]), &["damaged object", "damaged file index.html"]);
+    let run = repair(&pod, &["--from", text(&pod.path("seed"))]).expect(6);
+    assert!(run.stderr.contains("Read-only file system"), "{}", run.stderr);
 }

@@ -87,6 +87,8 @@ pub struct Needs {
     pub places: Vec<Place>,
     /// How many there are.
     pub count: u64,
+    /// Whether there may be more: what would name them is lost, too.
+    pub is_partial: bool,
 }
 
 /// A path in a release.
@@ -150,7 +152,10 @@ impl Lost {
 impl fmt::Display for Needs {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.places.is_empty() {
-            return out.write_str("nothing needs it");
+            return out.write_str(match self.is_partial {
+                false => "nothing needs it",
+                true => "nothing that can be read needs it",
+            });
         }
         for (index, Place { path, release, entries }) in self.places.iter().take(NAMED).enumerate() {
             let comma = if index == 0 { "" } else { ", " };

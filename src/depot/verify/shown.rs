@@ -19,13 +19,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// What a volume shows and should show, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
+pub(in crate::depot) struct Moment {
     /// The live generation.
-    pub(super) live: String,
+    pub(in crate::depot) live: String,
     /// What it is known to show.
-    pub(super) shown: Option<Release>,
+    pub(in crate::depot) shown: Option<Release>,
     /// The journal's head.
-    pub(super) head: Option<Release>,
+    pub(in crate::depot) head: Option<Release>,
 }
 
 impl Moment {
@@ -39,7 +39,7 @@ impl Moment {
 
 impl Depot {
     /// What is shown now; none when nothing is. A head that cannot be read is told of elsewhere.
-    pub(super) fn moment(&self, state: &State) -> Result<Option<Moment>, Error> {
+    pub(in crate::depot) fn moment(&self, state: &State) -> Result<Option<Moment>, Error> {
         let Some(live) = self.volume.live()? else { return Ok(None) };
         let shown = self.volume.shown(&state.home)?.map(|shown| shown.release());
         // A journal that lacks what is shown says nothing of it.
@@ -153,7 +153,13 @@ impl Depot {
     }
 
     /// Whether the finding is one where `release` is to be shown.
-    fn is_wrong(&self, state: &State, moment: &Moment, release: Release, finding: &Finding) -> Result<bool, Error> {
+    pub(in crate::depot) fn is_wrong(
+        &self,
+        state: &State,
+        moment: &Moment,
+        release: Release,
+        finding: &Finding,
+    ) -> Result<bool, Error> {
         let Some(tree) = self.volume.tree(&state.home, &moment.live)? else { return Ok(true) };
         let nodes = state.store.nodes();
         let files = Tree::<File>::new(nodes, release.manifest);
