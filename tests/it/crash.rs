@@ -10,8 +10,11 @@ mod format;
 mod freeze;
 mod kill;
 mod links;
+mod mistakes;
 mod operations;
 mod oracle;
 mod scenario;
 mod scenarios;
 mod session;
+
+pub(crate) use mistakes::{shown_by_a_death, shown_by_a_failed_sync};

@@ -86,7 +86,7 @@ pub(crate) fn fail_everywhere(
 
 impl Known {
     /// Lets the `n`-th call that `counts` fail, and tells what is wrong then; nothing when there are fewer.
-    fn fail(
+    pub(super) fn fail(
         &self,
         n: usize,
         errno: Errno,
