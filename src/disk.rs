@@ -57,6 +57,12 @@ impl Error {
         matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 
+    /// Whether it is a sync that failed: final for what was to be synced.
+    #[must_use]
+    pub fn is_sync(&self) -> bool {
+        matches!(self.call, "fsync" | "syncfs")
+    }
+
     /// Whether this process may not write there.
     #[must_use]
     pub fn is_denied(&self) -> bool {

@@ -94,7 +94,10 @@ impl Depot {
 
     /// Whether `error` is that of a full volume, and trying again does no harm.
     pub(super) fn is_full(&self, error: &Error) -> bool {
-        !self.is_adrift() && error.disk().is_some_and(disk::Error::is_full)
+        // A sync that failed is final, but for what is staged: that is thrown away, and written anew.
+        let is_staged = |error: &disk::Error| matches!(self.state(), Ok(Some(state)) if error.path.starts_with(state.home.staging.path()));
+        let may_repeat = |error: &disk::Error| error.is_full() && (!error.is_sync() || is_staged(error));
+        !self.is_adrift() && error.disk().is_some_and(may_repeat)
     }
 
     /// Whether something was removed, after a write failed with `error`, so that it may be tried once more.

@@ -21,6 +21,7 @@ use crate::{
     tracer::{Call, Ended, Kind, Verdict},
 };
 
+const STAGING: &str = ".longshore/staging";
 /// Errors of calls that change something, and of closing what was written.
 const OF_CHANGES: [Errno; 3] = [Errno::EIO, Errno::ENOSPC, Errno::EACCES];
 /// Time for a server that may not write any more to end.
@@ -105,7 +106,9 @@ impl Known {
             return None;
         }
         let failed = failed(&ran.calls);
-        if failed.is_some_and(Call::is_sync) && ran.is_promised() {
+        // On a full disk a rollback begins anew with what was held back, and throws away what it staged.
+        let is_lie = |call: &Call| call.is_sync() && !(errno == Errno::ENOSPC && call.path.starts_with(STAGING));
+        if failed.is_some_and(is_lie) && ran.is_promised() {
             violations.push("LOST: acknowledged, though a sync failed".into());
         }
         violations.extend(synced_again(&ran.calls));
@@ -129,6 +132,12 @@ impl Known {
                     violations.push(format!("told {code} after the entry, and it goes on"));
                 }
             }
+            // Neither made nor not made, as far as it can see.
+            Told::Refused(500) if errno == Errno::EIO && failed(&session.calls_so_far()).is_some_and(makes_entry) => {
+                if session.is_serving() && !matches!(session.ended(SOON), Some(Ended::Code(1..))) {
+                    violations.push("told that the outcome is unknown, and it goes on".into());
+                }
+            }
             Told::Refused(code) => {
                 if !suits(errno, code) {
                     violations.push(format!("{errno:?} becomes {code}"));
@@ -143,8 +152,9 @@ impl Known {
                 }
             }
         }
-        if session.is_serving() && !leaves_staging(&session.calls_so_far()) {
-            let staging = volume.join(".longshore/staging");
+        // What a dead process left stays when a start is hindered; what a request leaves goes at once.
+        if self.scenario.acknowledges && session.is_serving() && !leaves_staging(&session.calls_so_far()) {
+            let staging = volume.join(STAGING);
             let start = Instant::now();
             while !is_empty(&staging) && start.elapsed() < SOON {
                 std::thread::sleep(Duration::from_millis(10));
@@ -174,9 +184,13 @@ fn failed(calls: &[Call]) -> Option<&Call> {
     calls.iter().find(|call| results.contains(&call.result))
 }
 
+fn makes_entry(call: &Call) -> bool {
+    call.to.as_ref().is_some_and(|to| to.starts_with(".longshore/journal"))
+}
+
 /// Whether what failed is the removal of a staging directory itself: that stays until the next start.
 fn leaves_staging(calls: &[Call]) -> bool {
-    failed(calls).is_some_and(|call| call.path.starts_with(".longshore/staging"))
+    failed(calls).is_some_and(|call| call.path.starts_with(STAGING))
 }
 
 /// A sync that failed is final: a second one on the same file would succeed and lie.
