@@ -198,6 +198,10 @@ impl Depot {
         let start = Instant::now();
         let turn = self.turn.try_lock_for(patience).ok_or(volume::Error::Locked { waited: patience })?;
         let lock = state.home.lock(patience.saturating_sub(start.elapsed()))?;
+        // Whoever had it before us may have set this, after we were let in.
+        if self.is_adrift() {
+            return Err(Error::Adrift);
+        }
         Ok((turn, lock))
     }
 

@@ -186,7 +186,9 @@ impl Depot {
             self.finish_exchange(state, head)?;
             self.volume.prepare_exchange(&state.home, &turn(&entry), &exchange)?;
         }
-        let is_shown = exchange.is_empty() && head.is_some();
+        // A head that could not be shown yet, since something lay in its way, is shown with this.
+        let shown = self.volume.shown(&state.home)?;
+        let is_shown = exchange.is_empty() && head.is_some_and(|head| shown.is_some_and(|shown| shown.is(head)));
         let mut admitted = Admitted::default();
         let settled = self.settle(state, &staging, &change, &planned, entry, is_shown, &mut admitted);
         match &settled {

@@ -146,7 +146,7 @@ impl Depot {
             return Ok(Waiting::Nothing);
         }
         let _lock = match self.lock(&state, Duration::ZERO) {
-            Err(Error::Volume(volume::Error::Locked { .. })) => return Ok(Waiting::Long),
+            Err(Error::Adrift | Error::Volume(volume::Error::Locked { .. })) => return Ok(Waiting::Long),
             lock => lock?,
         };
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
@@ -196,8 +196,9 @@ impl Depot {
         }
         // What a death before its entry left must not be taken for what may be exchanged.
         self.finish_exchange(state, Some(head))?;
-        tracing::info!(seq = head.entry.seq, "the volume does not show the head yet: applying it");
-        self.apply(state, staging, head)
+        self.apply(state, staging, head)?;
+        tracing::info!(seq = head.entry.seq, "the volume did not show the head yet: applied it");
+        Ok(())
     }
 
     pub(super) fn apply(&self, state: &State, staging: &Staging, head: &Committed) -> Result<(), Error> {

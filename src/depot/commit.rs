@@ -140,6 +140,7 @@ impl Depot {
             let Some(planned) = planned else {
                 let head = head.ok_or(Error::Nothing)?;
                 self.check_tops(&proposal.change)?;
+                self.purge(state, staging, &head, &proposal.change)?;
                 if self.mend(state, staging, &proposal.change)? {
                     self.apply(state, staging, &head)?;
                 }
@@ -168,7 +169,11 @@ impl Depot {
             match self.settle(state, staging, &proposal.change, &planned, entry, is_shown, admitted)? {
                 Some(head) => return Ok(Outcome::of(head, &planned.changes)),
                 // Another process wrote without the lock (a file server that lost it): start again from its entry.
-                None => continue,
+                None => {
+                    // Its entry may name what we brought: that is not ours to take back any more.
+                    *admitted = Admitted::default();
+                    continue;
+                }
             }
         }
     }
@@ -246,12 +251,11 @@ impl Depot {
         admitted: &mut Admitted,
     ) -> Result<Option<Arc<Committed>>, Error> {
         let (op, parent) = (entry.op, entry.parent.filter(|_| is_shown));
+        let linger = self.linger(state, change, planned)?;
         let ready = state.store.admit(staging, &planned.files, &planned.nodes, admitted);
         let prepared = ready.map_err(Error::from).and_then(|()| {
-            let linger = self.linger(state, change, planned)?;
-            if linger.before != linger.after {
-                state.home.keep_lingering(staging, &linger.after)?;
-            }
+            // Until it is shown, both may be there.
+            linger.begin(&state.home, staging)?;
             self.prepare(state, staging, parent, planned, &linger)
         });
         let prepared = prepared.inspect_err(|error| {
@@ -269,6 +273,7 @@ impl Depot {
                     let published = self.publish(state, staging, &prepared, &head);
                     published.map_err(|error| self.set_adrift(op, error))?;
                 }
+                linger.end(&state.home, staging);
                 Ok(Some(head))
             }
             Ok(Appended::Lost) => {

@@ -159,5 +159,5 @@ impl Depot {
 }
 
 fn has(journal: &Journal, mark: &Mark) -> Result<bool, Error> {
-    Ok(journal.has(mark.seq, &mark.entry)?)
+    Ok(journal.has(&mark.site, mark.seq, &mark.entry)?)
 }

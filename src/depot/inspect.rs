@@ -88,7 +88,7 @@ impl Depot {
     pub fn inspect(&self, looks: &mut Looks) -> Result<Option<Look>, Error> {
         let Some(state) = self.state()? else { return Ok(Some(Look::default())) };
         let _lock = match self.lock(&state, PATIENCE) {
-            Err(Error::Volume(volume::Error::Locked { .. })) => return Ok(None),
+            Err(Error::Adrift | Error::Volume(volume::Error::Locked { .. })) => return Ok(None),
             lock => lock?,
         };
         if self.divergence()?.is_some() {
@@ -111,7 +111,11 @@ impl Depot {
 
     fn shown_head(&self, state: &State) -> Result<Option<Arc<Committed>>, Error> {
         let head = state.store.journal().head()?;
-        let shown = self.volume.shown(&state.home)?;
+        // Where something real lies in place of the one link, that is what somebody did by hand.
+        let shown = match self.volume.in_the_way([].into_iter())?.is_empty() {
+            true => self.volume.shown(&state.home)?,
+            false => self.volume.remembered(&state.home)?,
+        };
         Ok(head.filter(|head| shown.is_some_and(|shown| shown.is(head))))
     }
 

@@ -6,10 +6,10 @@
 use super::{Change, Depot, Error, State, plan::Plan};
 use crate::{
     disk::Staging,
-    entry::{Committed, Entry},
+    entry::{Cause, Committed, Entry},
     manifest::{File, Tree},
     path::SitePath,
-    volume::Lingering,
+    volume::{Home, Lingering},
 };
 
 /// What lingers before a commit and after it.
@@ -23,6 +23,26 @@ impl Linger {
     /// Whether something begins or ends to linger: then the live generation is not only one rename away.
     pub(super) fn changes(&self) -> bool {
         self.before.files().map(|(path, _)| path).ne(self.after.files().map(|(path, _)| path))
+    }
+}
+
+impl Linger {
+    /// Before the entry: what may be there from now on is on the list.
+    pub(super) fn begin(&self, home: &Home, staging: &Staging) -> Result<(), Error> {
+        let both = self.before.and(&self.after);
+        if both != self.before {
+            home.keep_lingering(staging, &both)?;
+        }
+        Ok(())
+    }
+
+    /// Once the release is shown: what is gone leaves the list. Where it stays there, it is looked for when its time ends.
+    pub(super) fn end(&self, home: &Home, staging: &Staging) {
+        if self.before.and(&self.after) != self.after
+            && let Err(error) = home.keep_lingering(staging, &self.after)
+        {
+            tracing::warn!(%error, "what does not linger any more stays on the list");
+        }
     }
 }
 
@@ -53,12 +73,13 @@ impl Depot {
     /// What lingers beside `head`, for whoever applies it.
     pub(super) fn lingering(&self, state: &State, head: &Committed) -> Result<Linger, Error> {
         let before = state.home.lingering()?;
-        let mut after = before.clone();
+        // Who rolled back may have died before what lingered was gone.
+        let mut after = if head.entry.cause == Cause::Rollback { Lingering::default() } else { before.clone() };
         make_way(&mut after, &Tree::new(state.store.nodes(), head.entry.release))?;
         Ok(Linger { before, after })
     }
 
-    /// Removes, for `change`, a file or folder that only lingers; tells whether there was one. The caller holds the lock.
+    /// Removes, for a `change` that leaves the release as it is, what only lingers; tells whether there was one. The caller holds the lock.
     pub(super) fn purge(
         &self,
         state: &State,
@@ -66,10 +87,13 @@ impl Depot {
         head: &Committed,
         change: &Change,
     ) -> Result<bool, Error> {
-        let (Change::Remove(path) | Change::RemoveFolder(path)) = change else { return Ok(false) };
-        let mut after = state.home.lingering()?;
-        let before = after.clone();
-        purge(&mut after, path);
+        let before = state.home.lingering()?;
+        let mut after = before.clone();
+        match change {
+            Change::Remove(path) | Change::RemoveFolder(path) => purge(&mut after, path),
+            Change::Restore(_) => after = Lingering::default(),
+            _ => return Ok(false),
+        }
         if after == before {
             return Ok(false);
         }

@@ -42,12 +42,17 @@ impl Depot {
                 return Err(Error::Digest { announced, found: staged.digest });
             }
         }
+        for staged in files.values() {
+            // Readable for the next user of the volume's group; the folder is closed to all others.
+            staging.dress(staged, Entry::now().timestamp())?;
+        }
         staging.sync(files.values().map(|staged| &*staged.name))?;
         let pool = state.home.uploads()?.make_directory(OBJECTS, state.home.mode)?;
         for staged in files.values() {
             staging.directory().rename(&staged.name, &pool, staged.digest.to_string())?;
         }
         pool.sync()?;
+        state.home.uploads()?.sync()?;
         Ok(files.len())
     }
 
@@ -67,13 +72,16 @@ impl Depot {
         }
         let name = staging.fresh_name();
         // It stays until the release is there: a deploy that is refused need not send it again. Where there are no
-        // links, it is moved.
+        // links, or it is another user's, it is copied.
         match pool.link(digest.to_string(), staging.directory(), &name) {
-            Err(error) if error.is_absent() => return Ok(None),
-            Err(_) => pool.rename(digest.to_string(), staging.directory(), &name)?,
-            Ok(()) => {}
+            Ok(()) => Ok(Some(Staged { digest: *digest, size, executable: false, modified: None, name })),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(_) => {
+                let copy = staging.file(&mut pool.file(digest.to_string())?, false)?;
+                let found = copy.digest;
+                if found == *digest { Ok(Some(copy)) } else { Err(Error::Digest { announced: *digest, found }) }
+            }
         }
-        Ok(Some(Staged { digest: *digest, size, executable: false, modified: None, name }))
     }
 
     /// Removes objects that a release names now.

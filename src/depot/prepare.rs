@@ -35,6 +35,10 @@ impl Depot {
             }
             _ => {}
         }
+        if self.volume.layout() == &Layout::Files {
+            let adopted = plan.changes.iter().filter(|_| plan.adopts).map(|change| change.path.clone());
+            return self.prepare_missing(state, staging, plan.release, linger, &adopted.collect());
+        }
         self.prepare_all(state, staging, plan.release, linger)
     }
 
@@ -48,7 +52,7 @@ impl Depot {
     ) -> Result<Prepared, Error> {
         let object = |digest: &Digest| state.store.object(digest);
         match self.volume.layout() {
-            Layout::Files => self.prepare_missing(state, staging, release, linger),
+            Layout::Files => self.prepare_missing(state, staging, release, linger, &BTreeSet::new()),
             _ => {
                 let (nodes, lingering) = (state.store.nodes(), &linger.after);
                 Ok(self.volume.prepare_generation(&state.home, staging, nodes, release, lingering, &object)?)
@@ -116,6 +120,7 @@ impl Depot {
         staging: &Staging,
         release: Release,
         linger: &Linger,
+        adopted: &BTreeSet<SitePath>,
     ) -> Result<Prepared, Error> {
         let nodes = state.store.nodes();
         let tree = Tree::<File>::new(nodes, release.manifest);
@@ -135,8 +140,13 @@ impl Depot {
             for (name, file, mtime) in &folder.files {
                 let path: SitePath = folder.below(name).parse().map_err(manifest::Error::from)?;
                 let stat = disk::if_path(self.volume.root().stat(&path))?;
-                if !stat.is_some_and(|stat| stat.is(file.size, *mtime, file.executable)) {
-                    let replaces = before.is_none() || ours.contains(&path) || linger.before.explains(path.as_str());
+                if !stat
+                    .is_some_and(|stat| stat.is(file.size, *mtime, file.executable) && stat.has_mode(file.executable))
+                {
+                    let replaces = before.is_none()
+                        || ours.contains(&path)
+                        || adopted.contains(&path)
+                        || linger.before.explains(path.as_str());
                     put.push(Put { path, wanted: wanted(*file, *mtime), replaces });
                 }
             }

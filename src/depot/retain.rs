@@ -22,6 +22,8 @@ pub(super) fn dropped(entries: &[Kept], keep: &Keep, age: impl Fn(u64) -> Durati
     let mut landmarks = 0;
     // The head ends the last run.
     let mut ends_a_run = true;
+    // What was live until a moment ago is as young as what replaced it.
+    let mut next = None;
     for entry in entries.iter().rev() {
         let is_landmark = entry.cause.is_landmark();
         // What began with changes by hand has no landmark before them: they are a run all the same.
@@ -31,14 +33,12 @@ pub(super) fn dropped(entries: &[Kept], keep: &Keep, age: impl Fn(u64) -> Durati
         };
         // A later version knows why it made the entry.
         let is_ours = entry.cause != Cause::Unknown;
-        if is_ours && !is_kept && age(entry.seq) >= keep.time {
+        if is_ours && !is_kept && next.is_some_and(|next| age(next) >= keep.time) {
             dropped.insert(entry.seq);
         }
+        next = Some(entry.seq);
         landmarks += usize::from(is_landmark);
         ends_a_run = is_landmark;
-    }
-    if let Some(head) = entries.last() {
-        dropped.remove(&head.seq);
     }
     dropped
 }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_is_young_stays() {
-        assert_eq!(kept("spppppuppppp", 1, 4), "....ppuppppp");
-        assert_eq!(kept("sssss", 1, 2), "..sss");
+        assert_eq!(kept("spppppuppppp", 1, 4), "...pppuppppp", "the fourth was live until the fifth came");
+        assert_eq!(kept("sssss", 1, 2), ".ssss");
     }
 }

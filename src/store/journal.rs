@@ -31,7 +31,7 @@ use super::Error;
 use crate::{
     digest::Digest,
     disk::{self, Directory, Staging},
-    entry::{Committed, Entry},
+    entry::{Committed, Entry, SiteId},
 };
 use listing::{Listing, file_name};
 use segment::Line;
@@ -109,15 +109,21 @@ impl Journal {
         Ok(self.list()?.files.last().map(|seq| (*seq, &self.directory, file_name(*seq))))
     }
 
-    /// Whether the journal has the entry `seq` with this digest, or once had an entry that it does not keep any more.
+    /// Whether the journal of the site `site` has the entry `seq` with this digest, or once had an entry that it does not
+    /// keep any more.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn has(&self, seq: u64, digest: &Digest) -> Result<bool, Error> {
-        match self.read(seq)? {
-            Some(there) => Ok(there.digest == *digest),
-            None => Ok(self.list()?.segment(seq).is_some()),
+    pub fn has(&self, site: &SiteId, seq: u64, digest: &Digest) -> Result<bool, Error> {
+        if let Some(there) = self.read(seq)? {
+            return Ok(there.digest == *digest);
         }
+        let Some(range) = self.list()?.segment(seq) else { return Ok(false) };
+        if range.last == seq && self.segment(range)?.is_some_and(|segment| segment.head != *digest) {
+            return Ok(false);
+        }
+        // What was dropped tells its site no more, but what follows on it does.
+        Ok(self.newest()?.is_some_and(|newest| newest.entry.site == *site))
     }
 
     /// The newest entry, found by listing.

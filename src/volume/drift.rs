@@ -3,7 +3,10 @@
 //! Told by names, sizes, times and modes, as in [`Volume::shows`], but all of it. What the file system leaves there and
 //! what lingers does not count.
 
-use std::{collections::BTreeMap, ffi::OsStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+};
 
 use super::{
     Error, Foreign, Home, Layout, Lingering, Volume,
@@ -104,11 +107,34 @@ impl Volume {
             }
             Layout::Link(_) => {
                 let names = self.in_the_way([].into_iter())?;
-                drift.note_foreign(Place::Root, self.foreign(&names)?);
+                if !names.is_empty() {
+                    self.note_folder(&mut drift, self.foreign(&names)?, nodes, release)?;
+                }
             }
             Layout::Files => {}
         }
         Ok(drift)
+    }
+
+    /// A real folder in place of the one link: what is in it, and what the release has besides.
+    fn note_folder(
+        &self,
+        drift: &mut Drift,
+        foreign: Foreign,
+        nodes: &dyn Nodes,
+        release: Release,
+    ) -> Result<(), Error> {
+        let found: BTreeSet<String> = foreign.files.iter().map(|found| found.path.as_str().into()).collect();
+        drift.note_foreign(Place::Root, foreign);
+        release.visit::<Error>(nodes, &mut |folder| {
+            for (name, ..) in &folder.files {
+                let path = folder.below(name);
+                if !found.contains(&path) {
+                    drift.note(Place::Root, path, Drifted::Removed);
+                }
+            }
+            Ok(())
+        })
     }
 
     fn drift_in(

@@ -94,6 +94,14 @@ impl Lingering {
         Ok(())
     }
 
+    /// These and those of `other`, whose ends count.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        both.0.extend(other.0.iter().map(|(path, file)| (path.clone(), *file)));
+        both
+    }
+
     /// The paths that `other` does not have.
     pub fn without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a SitePath> {
         self.0.keys().filter(|path| !other.0.contains_key(*path))

@@ -5,7 +5,7 @@
 //! bytes, and if it does not have them the file is kept as `quarantine/<entry>/<path>`.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     io,
     path::{Path, PathBuf},
 };
@@ -40,7 +40,8 @@ impl Home {
         let from = parent.map_or_else(|| Ok(from.clone()), |parent| from.directory(parent))?;
         from.rename(name.file_name().unwrap_or_default(), &folder, &last)?;
         from.sync()?;
-        self.settle_aside(&folder, &last)
+        folder.sync()?;
+        Ok(folder.path().join(last))
     }
 
     /// Keeps the file `name` of `from` aside as `path`, too; tells where. Whoever reads it must not miss it until something
@@ -56,7 +57,7 @@ impl Home {
             let copied = io::copy(&mut from.file(name)?, &mut copy);
             copied.map_err(|source| disk::Error { call: "write", path: folder.path().join(&last), source })?;
         }
-        self.settle_aside(&folder, &last)
+        Ok(folder.path().join(last))
     }
 
     /// The folder for `path` in the quarantine, and a name in it that is free.
@@ -77,16 +78,16 @@ impl Home {
         Ok((folder, last))
     }
 
-    fn settle_aside(&self, folder: &Directory, last: &OsStr) -> Result<PathBuf, Error> {
-        folder.sync()?;
-        self.bound(&self.directory.directory(QUARANTINE)?)?;
-        Ok(folder.path().join(last))
-    }
-
-    fn bound(&self, all: &Directory) -> Result<(), Error> {
+    /// Removes what was kept aside longest, but for about the newest hundred files.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn bound_quarantine(&self) -> Result<(), Error> {
+        let Some(all) = disk::if_there(self.directory.directory(QUARANTINE))? else { return Ok(()) };
         let mut kept = 0;
         for turn in all.list()?.iter().rev() {
             if kept >= MOST {
+                tracing::warn!(turn = %all.path().join(turn).display(), "kept aside long ago: removed to bound its space");
                 all.remove_all(turn)?;
             } else {
                 kept += count(&all.directory(turn)?)?;

@@ -130,6 +130,12 @@ impl Home {
     pub fn remember_shown(&self, staging: &Staging, shown: &Shown) -> Result<(), disk::Error> {
         let bytes = serde_json::to_vec(shown).expect("it has nothing that JSON lacks");
         let name = staging.bytes(&bytes)?;
-        staging.directory().rename(name, &self.directory, FILE)
+        // Of plain files nothing else tells which are ours.
+        let is_needed = shown.generation == FILES;
+        if is_needed {
+            staging.sync([&*name].into_iter())?;
+        }
+        staging.directory().rename(name, &self.directory, FILE)?;
+        if is_needed { self.directory.sync() } else { Ok(()) }
     }
 }
