@@ -16,6 +16,14 @@ pub(crate) enum Kind {
     Xfs,
 }
 
+impl Kind {
+    /// Whether its syncs fail once the power is gone. On xfs the `fsync` of a directory then succeeds, so that what a server
+    /// says from there on, when nobody could hear it any more, tells nothing.
+    pub(crate) fn fails_when_dead(self) -> bool {
+        self == Self::Ext4
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {

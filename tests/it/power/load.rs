@@ -151,16 +151,26 @@ pub(crate) struct Notes {
     log: Mutex<Vec<String>>,
     /// Set just before the power is cut: an error is in order from here on.
     is_cut: AtomicBool,
+    /// Whether what is acknowledged after that counts all the same.
+    counts_late: bool,
     /// Errors that nothing explains.
     wrong: Mutex<Vec<String>>,
 }
 
 impl Notes {
+    pub(crate) fn new(counts_late: bool) -> Self {
+        Self { counts_late, ..Self::default() }
+    }
+
     pub(crate) fn acknowledged(&self) -> Vec<Acknowledged> {
         self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Notes what was acknowledged in time.
     pub(crate) fn acknowledge(&self, one: Acknowledged) {
+        if self.is_cut.load(Ordering::SeqCst) && !self.counts_late {
+            return;
+        }
         self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(one);
     }
 

@@ -83,7 +83,7 @@ impl World {
         let disk = Disk::mount(kind, pod.volume())?;
         pod.folder("seed", &[("index.html", "the seed"), ("assets/site.css", "body { }")]);
         let layout = random.pick(&[&LAYOUTS[0], &LAYOUTS[0], &LAYOUTS[0], &LAYOUTS[1], &LAYOUTS[2]]);
-        Some(Self { disk, pod, notes: Notes::default(), layout, mistake, cuts: 0 })
+        Some(Self { disk, pod, notes: Notes::new(kind.fails_when_dead()), layout, mistake, cuts: 0 })
     }
 
     /// Whether a new disk would do better: this one is nearly full, or its journal takes long to read.
@@ -210,21 +210,25 @@ impl World {
             std::thread::sleep(Duration::from_micros(200));
             ended = child.try_wait().expect("a child can be waited for");
         }
-        let was_cut = ended.is_none();
-        self.blow(fuse);
-        let ended = ended.or_else(|| child.try_wait().expect("a child can be waited for"));
-        let _ = child.kill();
-        let _ = child.wait();
+        let acknowledge = || {
+            let claim = Claim { has: digests(&source, ""), only_below: Some(String::new()), is: None };
+            self.notes.acknowledge(Acknowledged { claim, seq: None, release: None });
+        };
         match ended {
-            Some(status) if status.success() => {
-                let claim = Claim { has: digests(&source, ""), only_below: Some(String::new()), is: None };
-                self.notes.acknowledge(Acknowledged { claim, seq: None, release: None });
-            }
-            Some(status) if !was_cut => {
+            Some(status) if status.success() => acknowledge(),
+            Some(status) => {
+                let _ = child.wait();
                 return Err(Violation::Stuck(format!("a fill ended with {status} without a cut: {}", log.whole())));
             }
-            _ => {}
+            None => {}
         }
+        self.blow(fuse);
+        let late = child.try_wait().expect("a child can be waited for");
+        if ended.is_none() && late.is_some_and(|status| status.success()) {
+            acknowledge();
+        }
+        let _ = child.kill();
+        let _ = child.wait();
         Ok(())
     }
 }
