@@ -14,7 +14,7 @@ use chrono::DateTime;
 use serde::Serialize;
 
 use super::App;
-use crate::{depot::Outcome, digest::Digest, telemetry::Route};
+use crate::{depot::Outcome, digest::Digest, path::SitePath, telemetry::Route};
 
 /// Counts each request, and notes those that write while they run.
 pub(super) async fn note(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -56,14 +56,22 @@ pub(super) struct Written {
     digest: Option<Digest>,
     /// What the client may have meant instead.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'static str>,
+    hint: Option<String>,
     #[serde(skip)]
     status: StatusCode,
 }
 
 /// Said to whoever puts an archive as a file: `curl -T site.tgz …/site/` does, since curl adds the file's name.
-const ARCHIVE: &str = "this archive was stored as one file; to put what is in it in place of a folder, send it to the \
-                       folder itself: curl -T - …/site/ < ARCHIVE";
+fn hint(path: &SitePath) -> Option<String> {
+    let is_archive = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip"].iter().any(|end| path.name().ends_with(end));
+    let folder = path.parent().map_or_else(String::new, |folder| format!("{folder}/"));
+    is_archive.then(|| {
+        format!(
+            "this archive was stored as one file; to put what is in it in place of all that lies in the folder, send it \
+             to the folder itself: curl -T - …/site/{folder} < ARCHIVE"
+        )
+    })
+}
 
 impl Written {
     pub(super) fn site(outcome: &Outcome) -> Self {
@@ -79,11 +87,9 @@ impl Written {
         Self { status, ..Self::site(outcome) }
     }
 
-    pub(super) fn file(outcome: &Outcome, name: &str, digest: Digest) -> Self {
-        let is_archive = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip"].iter().any(|end| name.ends_with(end));
+    pub(super) fn file(outcome: &Outcome, path: &SitePath, digest: Digest) -> Self {
         let status = if outcome.creates { StatusCode::CREATED } else { StatusCode::OK };
-        let hint = is_archive.then_some(ARCHIVE);
-        Self { digest: Some(digest), hint, status, ..Self::site(outcome) }
+        Self { digest: Some(digest), hint: hint(path), status, ..Self::site(outcome) }
     }
 }
 

@@ -18,12 +18,15 @@ use serde::{
     de::{Error as _, MapAccess, Visitor},
 };
 
+use serde_json::Value;
+
 use super::{
     App, Problem,
     answer::Written,
     body::{check_length, check_others, with_body},
     caller::Caller,
     conditions::{announced, precondition},
+    releases::named,
 };
 use crate::{depot::Deploy, digest::Digest, manifest::File, path::SitePath};
 
@@ -36,7 +39,7 @@ const WINDOW: u32 = 23;
 #[serde(deny_unknown_fields)]
 struct Request {
     manifest: Option<Files>,
-    base: Option<String>,
+    base: Option<Value>,
     set: Option<Files>,
     #[serde(default)]
     remove: Vec<String>,
@@ -108,11 +111,7 @@ pub(super) async fn deploy(
             .collect::<Result<_, _>>()?;
         let (base, set) = match (manifest, base, set) {
             (Some(Files(files)), None, None) if remove.is_empty() => (None, files),
-            (None, Some(base), set) => {
-                let base =
-                    base.parse().map_err(|error: crate::depot::NotATarget| Problem::bad_request(error.to_string()));
-                (Some(base?), set.map(|Files(files)| files).unwrap_or_default())
-            }
+            (None, Some(base), set) => (Some(named("base", &base)?), set.map(|Files(files)| files).unwrap_or_default()),
             _ => {
                 let why =
                     "a deploy has {\"manifest\"}, or {\"base\", \"set\"?, \"remove\"?}; and \"parent\"?, \"message\"?";

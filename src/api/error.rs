@@ -109,7 +109,8 @@ impl Problem {
     }
 
     pub(super) fn not_built(header: &str) -> Self {
-        let detail = format!("`{header}` is not possible on a write yet; a rollback takes `parent`");
+        let detail =
+            format!("`{header}` is not possible on a write yet; `If-Match`, and `parent` of a deploy or rollback, are");
         Self::new(StatusCode::NOT_IMPLEMENTED, "not-built", "This is not possible yet", detail)
     }
 

@@ -211,6 +211,17 @@ pub(super) async fn operation(
     }
 }
 
+/// The release that the member `name` of a request names: by its number, or by its id.
+pub(super) fn named(name: &str, value: &Value) -> Result<Target, Problem> {
+    match value {
+        Value::Number(seq) => {
+            seq.as_u64().map(Target::Seq).ok_or_else(|| Problem::bad_request(format!("`{name}` is no entry's number")))
+        }
+        Value::String(id) => target(id),
+        _ => Err(Problem::bad_request(format!("`{name}` is a release id or an entry's number"))),
+    }
+}
+
 fn target(id: &str) -> Result<Target, Problem> {
     id.parse().map_err(|error: NotATarget| Problem::bad_request(error.to_string()))
 }
@@ -240,11 +251,7 @@ pub(super) async fn roll_back(
     };
     let target = match wish.to {
         None | Some(Value::Null) => Target::Before,
-        Some(Value::Number(seq)) => {
-            Target::Seq(seq.as_u64().ok_or_else(|| Problem::bad_request("`to` is no entry's number"))?)
-        }
-        Some(Value::String(id)) => target(&id)?,
-        Some(_) => return Err(Problem::bad_request("`to` is a release id or an entry's number")),
+        Some(to) => named("to", &to)?,
     };
     let at_work = app.clone();
     let outcome = blocking(&app, move |depot| {

@@ -38,7 +38,7 @@ pub(super) async fn put(
     match Address::parse(uri.path())? {
         Address::Folder(folder) => archive(&app, by, &headers, folder, true, body).await,
         Address::File(path) => {
-            let name = path.name().to_owned();
+            let place = path.clone();
             let precondition = precondition(&headers, Some(&path))?;
             let at_work = app.clone();
             let done = with_body(&app, body, announced(&headers)?, move |depot, content| {
@@ -52,7 +52,7 @@ pub(super) async fn put(
                 Ok::<_, depot::Error>((outcome, staged.digest))
             });
             let (outcome, digest) = done.await?;
-            Ok(Written::file(&outcome, &name, digest).into_response())
+            Ok(Written::file(&outcome, &place, digest).into_response())
         }
     }
 }

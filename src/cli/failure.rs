@@ -43,7 +43,10 @@ fn verdict(error: &depot::Error) -> (Exit, Option<&'static str>) {
         E::Source(error) => source_verdict(error.kind()),
         damaged if damaged.is_damaged() => (
             Exit::Integrity,
-            Some("what is below .longshore was changed from outside: restore a snapshot, or upload the content again"),
+            Some(
+                "what is below .longshore was changed from outside: try `longshore verify --repair`; for a damaged journal entry, \
+                 `longshore reconcile --keep volume`; or restore a snapshot",
+            ),
         ),
         E::Volume(volume::Error::Layout { .. }) => (
             Exit::Conflict,

@@ -11,7 +11,7 @@ use crate::{
     digest::Digest,
     disk::{self, Directory, Holding, Staged, Staging, Wanted},
     entry::{Cause, Committed, Entry, Mark, SiteId},
-    manifest::{Edits, File, Release, Time, Tree},
+    manifest::{self, Edits, File, Release, Time, Tree},
     path::SitePath,
     store::{self, Admitted, Appended, Store},
     volume::{Layout, Lingering, Prepared, Put, inspect_file},
@@ -85,7 +85,11 @@ impl Depot {
         let live = self.volume.live()?.ok_or(Error::NothingShown)?;
         let tree = self.volume.tree(&state.home, &live)?.ok_or(Error::NothingShown)?;
         let before = state.store.journal().anew().head()?;
-        let taken = self.take(&state, &staging, &tree, before.as_deref())?;
+        let taken = match self.take(&state, &staging, &tree, before.as_deref()) {
+            // The journal was put here without what it names: nothing is known of what its head has.
+            Err(Error::Manifest(manifest::Error::Node { .. })) => self.take(&state, &staging, &tree, None)?,
+            taken => taken?,
+        };
         let mut admitted = Admitted::default();
         state.store.admit(&staging, &taken.files, &taken.nodes, &mut admitted)?;
         let prepared = self.prepare_anew(&state, &staging, taken.release)?;
@@ -180,7 +184,7 @@ impl Depot {
         let (root, mut put, mut remove) = (self.volume.root(), Vec::new(), Vec::new());
         release.visit::<Error>(nodes, &mut |folder| {
             for (name, file, mtime) in &folder.files {
-                let path: SitePath = folder.below(name).parse().map_err(crate::manifest::Error::from)?;
+                let path: SitePath = folder.below(name).parse().map_err(manifest::Error::from)?;
                 if inspect_file(root, path.as_str(), file, *mtime, &|_| None)?.is_some() {
                     let File { digest, size, executable } = *file;
                     let wanted = Wanted { digest, size, mtime: *mtime, executable };

@@ -506,3 +506,24 @@ fn a_volume_that_lost_its_journal_is_not_filled_as_if_it_were_new() {
     assert!(matches!(filled, Err(Error::Diverged(_))));
     assert_eq!(pod.read("index.html").as_deref(), Some("seed"));
 }
+
+#[test]
+fn whoever_waited_while_an_outcome_became_unknown_writes_no_more() {
+    let pod = Pod::with_seed();
+    let state = pod.depot.state().expect("looked").expect("there");
+    let lock = pod.depot.lock(&state, Duration::from_secs(1)).expect("free");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let ingest = pod.depot.ingest().expect("nothing is wrong yet");
+            ingest.file(path("late.html"), false, &mut &b"late"[..]).expect("staged");
+            let (staging, change) = ingest.into_change(None, false);
+            pod.depot.commit(&staging, &Proposal::new(change, Cause::Patch, "test"))
+        });
+        // Long enough to be let in, and to wait for the lock.
+        std::thread::sleep(Duration::from_millis(500));
+        pod.depot.adrift.store(true, Ordering::SeqCst);
+        drop(lock);
+        assert!(matches!(waiting.join().expect("it answers"), Err(Error::Adrift)));
+    });
+    assert_eq!(state.store.journal().head().expect("read").expect("a seed").entry.seq, 1);
+}

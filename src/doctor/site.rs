@@ -69,8 +69,8 @@ fn in_the_way(names: &[String], condition: Option<SiteCondition>, depot: &Depot,
         findings.trouble(
             "shadowed",
             what,
-            "move it away and start `longshore serve`, which makes the link; or keep it: the next upload commits it \
-             (`adopt`)",
+            "move it away and start `longshore serve`, which makes the link; or keep it: an upload of that file or of the \
+             whole site, or `serve --adopt-changes`, commits it (`adopt`)",
         );
     } else {
         let what = format!("the volume holds {names}, which Longshore did not put there: `fill` leaves it alone");
@@ -84,7 +84,8 @@ fn in_the_way(names: &[String], condition: Option<SiteCondition>, depot: &Depot,
 fn unreadable(error: &depot::Error, findings: &mut Findings) {
     let cure = match error.disk().and_then(crate::disk::Error::cure) {
         Some(cure) => cure,
-        None if error.is_damaged() => "`longshore verify --repair`, or restore a snapshot of the volume".into(),
+        None if error.is_damaged() => "`longshore verify --repair`; for a damaged journal entry `longshore reconcile --keep volume`; or restore a snapshot"
+            .into(),
         None => "use the version of Longshore that wrote it, or a newer one".into(),
     };
     findings.trouble("state", chain(error), cure);

@@ -540,3 +540,47 @@ fn whoever_reads_what_is_exchanged_always_finds_it() {
         reader.join().expect("no reader missed it");
     }
 }
+
+/// What `kubectl cp ./html pod:/site/html` makes of the one link: tar puts a real folder in its place.
+#[test]
+fn a_folder_in_place_of_the_one_link_is_noticed_and_adopted_where_that_is_asked_for() {
+    for adopts in [false, true] {
+        let mut flags = vec!["--link", "html"];
+        flags.extend(adopts.then_some("--adopt-changes"));
+        let (pod, served) = pod_of_site(&flags);
+        let html = pod.volume().join("html");
+        fs::remove_file(&html).expect("the link goes");
+        fs::create_dir_all(html.join("assets")).expect("a folder is made");
+        for (path, text) in [("index.html", "by hand"), ("assets/a.css", "a"), ("c", "c")] {
+            fs::write(html.join(path), text).expect("written");
+        }
+        if adopts {
+            eventually("it is adopted", Duration::from_secs(70), || {
+                let answer = served.get("/site/index.html");
+                (answer.text() == "by hand" && html.is_symlink() && drift(&served) == 0).then_some(())
+            });
+            assert_eq!(contents(&html).keys().collect::<Vec<_>>(), ["assets/a.css", "c", "index.html"]);
+            served.rollback(&json!({ "to": 1 })).expect(200);
+            assert_eq!(contents(&html).len(), SITE.len());
+        } else {
+            eventually("it is reported", Duration::from_secs(70), || (drift(&served) > 0).then_some(()));
+            assert_eq!((pod.journal().len(), fs::read(html.join("index.html")).expect("read")), (1, b"by hand".into()));
+        }
+    }
+}
+
+#[test]
+fn plain_files_are_adopted_with_the_mode_of_a_site() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let pod = Pod::new();
+    for (name, mode) in [("a.txt", 0o600), ("b.txt", 0o666)] {
+        copy_in(&pod.volume().join(name), name);
+        fs::set_permissions(pod.volume().join(name), fs::Permissions::from_mode(mode)).expect("a mode is set");
+    }
+    let served = pod.serve_with(&["--layout", "files"]);
+    served.put("/site/c.txt", "ours").expect(201);
+    for name in ["a.txt", "b.txt", "c.txt"] {
+        let mode = fs::metadata(pod.volume().join(name)).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o644, "{name}");
+    }
+}

@@ -113,8 +113,9 @@ fn the_changes_to_a_release_are_enough() {
     assert_eq!(deploy(&served, &delta).expect(412).problem(), "stale-parent");
     // From an older base than the live release, when nobody insists on the parent.
     let old = json!({ "base": 1, "remove": ["index.html"] });
-    deploy(&served, &old).expect(400);
-    deploy(&served, &json!({ "base": "1", "remove": ["index.html"] })).expect(201);
+    deploy(&served, &old).expect(201);
+    deploy(&served, &json!({ "base": "1", "remove": ["index.html"] })).expect(200);
+    deploy(&served, &json!({ "base": [1], "remove": ["index.html"] })).expect(400);
     assert_eq!(contents(&pod.volume()), site(&[("a/one", "one"), ("a/two", "two")]));
     deploy(&served, &json!({ "base": "1", "remove": ["none"] })).expect(404);
     deploy(&served, &json!({ "base": "99", "remove": ["none"] })).expect(404);

@@ -326,3 +326,42 @@ fn a_damaged_newest_entry_keeps_nobody_from_reading() {
         assert_settled(&pod, if side == "store" { "page 3" } else { "page 4" });
     }
 }
+
+/// The entry that a volume remembers may be one that its journal does not keep any more: of its own site, not of another.
+#[test]
+fn another_sites_folded_journal_is_not_ours() {
+    let other = Pod::new();
+    let served = other.serve_with(&["--keep-releases", "1", "--keep-for", "1s"]);
+    for number in 1..=6 {
+        served.put("/site/", tar(&[("index.html", format!("other {number}").as_bytes())])).expect(200);
+    }
+    eventually("its old entries are folded", Duration::from_secs(60), || {
+        (!other.entry(1).exists() && !other.entry(4).exists()).then_some(())
+    });
+    served.terminate().expect(0);
+    let pod = pod();
+    for name in ["journal", "manifests", "objects"] {
+        fs::remove_dir_all(pod.state(name)).expect("it goes");
+        copy(&other.state(name), &pod.state(name));
+    }
+    let shown = page(&pod);
+    let served = pod.serve();
+    assert_eq!(served.put("/site/x", "x").expect(409).problem(), "diverged");
+    assert_eq!(page(&pod), shown, "nothing is applied over what is shown");
+}
+
+/// Somebody put only another journal there, without what it names: what is shown can still be kept.
+#[test]
+fn a_journal_without_its_manifests_gives_way_to_what_is_shown() {
+    let (pod, other) = (pod(), pod_of("other", &[]));
+    fs::remove_dir_all(pod.state("journal")).expect("it goes");
+    copy(&other.state("journal"), &pod.state("journal"));
+    let shown = page(&pod);
+    let run = pod.reconcile("store");
+    assert_eq!(run.code, Some(4), "{}", run.stderr);
+    pod.reconcile("volume").expect(0);
+    assert_eq!(page(&pod), shown);
+    let served = pod.serve();
+    served.put("/site/x", "x").expect(201);
+    assert_eq!(served.get("/site/index.html").expect(200).text(), shown);
+}

@@ -133,3 +133,21 @@ fn a_seed_that_changes_lets_files_linger_too() {
     pod.fill_with(&["--from", text(&seed)]).expect(0);
     assert_eq!(names(&pod, ""), ["app-1.js", "app-2.js", "index.html"]);
 }
+
+#[test]
+fn a_rollback_that_fails_leaves_what_lingers() {
+    let pod = Pod::new();
+    let served = pod.serve_with(LINGER);
+    served.put("/site/", tar(FIRST)).expect(200);
+    let first = served.get("/site/index.html").expect(200).header("etag").trim_matches('"').to_owned();
+    served.put("/site/", tar(SECOND)).expect(200);
+    let before = names(&pod, "");
+    fs::remove_file(pod.volume().join(".longshore/objects").join(&first[..2]).join(&first[2..])).expect("it is lost");
+    served.rollback(&json!({ "to": 1 })).expect(500);
+    assert_eq!(names(&pod, ""), before);
+    let list = fs::read_to_string(pod.volume().join(".longshore/lingering.json")).expect("a list");
+    assert!(list.contains("assets/app-1.js") && list.contains("old.txt"), "{list}");
+    // And one to what is live purges, though nothing else changes.
+    served.rollback(&json!({ "to": 2 })).expect(200);
+    assert_eq!(names(&pod, ""), ["assets/app-2.js", "index.html"]);
+}
