@@ -30,6 +30,8 @@ pub(crate) struct Call {
     pub(crate) path: PathBuf,
     /// Where a link or a rename leads.
     pub(crate) to: Option<PathBuf>,
+    /// The thread that made it.
+    pub(crate) thread: i32,
     /// What it gave, once it has run; an error is negative.
     pub(crate) result: Option<i64>,
 }
@@ -141,7 +143,7 @@ impl Process {
             return None;
         }
         let (path, to) = (below.unwrap_or(path), to.map(|to| to_below.flatten().unwrap_or(to)));
-        Some(Call { name, kind, path, to, result: None })
+        Some(Call { name, kind, path, to, thread: self.id, result: None })
     }
 
     /// Calls that take names alone, and that newer architectures do not have.

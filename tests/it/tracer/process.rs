@@ -395,7 +395,8 @@ impl Tracer {
         let mut watch = lock(&self.shared.watch);
         let Watch { judge: Some(judge), calls } = &mut *watch else { return Ok(()) };
         let registers = Registers::of(id)?;
-        let Some(call) = self.process.call(registers.number(), registers.arguments()) else { return Ok(()) };
+        let Some(mut call) = self.process.call(registers.number(), registers.arguments()) else { return Ok(()) };
+        call.thread = id.as_raw();
         let verdict = judge(&call);
         let kind = call.kind;
         thread.call = Some(calls.len());
