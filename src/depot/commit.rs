@@ -251,14 +251,14 @@ impl Depot {
         admitted: &mut Admitted,
     ) -> Result<Option<Arc<Committed>>, Error> {
         let (op, parent) = (entry.op, entry.parent.filter(|_| is_shown));
-        let linger = self.linger(state, change, planned)?;
         let ready = state.store.admit(staging, &planned.files, &planned.nodes, admitted);
         let prepared = ready.map_err(Error::from).and_then(|()| {
+            let linger = self.linger(state, change, planned)?;
             // Until it is shown, both may be there.
             linger.begin(&state.home, staging)?;
-            self.prepare(state, staging, parent, planned, &linger)
+            Ok((self.prepare(state, staging, parent, planned, &linger)?, linger))
         });
-        let prepared = prepared.inspect_err(|error| {
+        let (prepared, linger) = prepared.inspect_err(|error| {
             if !matches!(error, Error::Volume(volume::Error::InTheWay { .. })) {
                 state.store.withdraw(staging, admitted);
             }
