@@ -36,6 +36,8 @@ pub(crate) struct Scenario {
     pub(crate) is_atomic: bool,
     /// Whether who acts is told that it is done. A start tells only that something is shown.
     pub(crate) acknowledges: bool,
+    /// Whether it waits for something that longshore does now and then only.
+    pub(crate) is_slow: bool,
     /// Brings a blank volume into the state before.
     pub(crate) prepare: fn(&mut Session<'_>),
     /// What dies, or fails, on the way.
@@ -55,6 +57,7 @@ impl Scenario {
             root: "",
             is_atomic: true,
             acknowledges: true,
+            is_slow: false,
             prepare,
             act,
             again: |session| session.serve_again(),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     archive::tar,
-    tracer::{Call, Verdict},
+    tracer::{Call, Ended, Verdict},
 };
 
 type Files<'a> = &'a [(&'a str, &'a str)];
@@ -138,7 +138,11 @@ fn wait_until_cleaned(session: &mut Session<'_>, objects: usize) {
         std::thread::sleep(Duration::from_millis(20));
     }
     if !session.is_serving() {
-        session.told = Told::Nothing;
+        session.told = match session.ended(Duration::ZERO) {
+            Some(Ended::Code(code)) => Told::Refused(code),
+            _ => Told::Nothing,
+        };
+        session.end();
     }
 }
 
@@ -215,13 +219,18 @@ pub(crate) const ALL: &[Scenario] = &[
         acknowledges: false,
         ..scenario("recovery of a file", starts, || with(SEED, &[("index.html", "patched")], &[]))
     },
-    scenario(
-        "a seed over a seed, and the old one swept",
-        |session| session.fill(DEPLOYED, &["--when", "always"]),
-        || with(DEPLOYED, &[], &[]),
-    ),
+    Scenario {
+        is_slow: true,
+        ..scenario(
+            "a seed over a seed, and the old one swept",
+            |session| session.fill(DEPLOYED, &["--when", "always"]),
+            || with(DEPLOYED, &[], &[]),
+        )
+    },
     Scenario {
         prepare: with_a_past,
+        acknowledges: false,
+        is_slow: true,
         ..scenario("clean-up of what is not kept", cleans, || {
             with(SEED, &[("index.html", "3"), ("docs/a/one.html", "6")], &[])
         })
