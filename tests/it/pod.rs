@@ -69,7 +69,9 @@ impl Pod {
         // The build's folder may be closed to them.
         let copy = self.path("longshore");
         if !copy.exists() {
-            fs::copy(LONGSHORE, &copy).expect("the binary is copied");
+            // By a child: a file that this process has open for writing may be inherited by another test's child just
+            // then, and is "busy" when it is to run.
+            Command::new("cp").args([LONGSHORE, text(&copy)]).run().expect(0);
         }
         self.binary = copy;
         self.identity = Some(identity);
@@ -176,7 +178,7 @@ impl Pod {
         let mut child = command.spawn().expect("longshore starts");
         let log = Log::of(child.stderr.take().expect("it is piped"));
         let mut served = Served::starting(child, log);
-        eventually("both addresses are announced", Duration::from_secs(20), || {
+        eventually("both addresses are announced", Duration::from_secs(120), || {
             served.assert_running();
             (served.listen, served.probes) = announced(&file)?;
             Some(())

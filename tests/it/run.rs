@@ -10,7 +10,7 @@ use std::{
 };
 
 /// A command that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(100);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Leaves a child nothing of the developer's environment but what finds programs.
 pub(crate) fn clean(command: &mut Command) -> &mut Command {

@@ -28,7 +28,7 @@ impl Served {
 
     #[track_caller]
     pub(crate) fn wait_until_ready(&mut self) {
-        eventually("/readyz answers 200", Duration::from_secs(30), || {
+        eventually("/readyz answers 200", Duration::from_secs(120), || {
             self.assert_running();
             (self.probe("/readyz") == Some(200)).then_some(())
         });
