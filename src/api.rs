@@ -16,6 +16,7 @@ mod leftover;
 pub mod listener;
 mod objects;
 pub mod probes;
+mod problems;
 mod range;
 mod read;
 mod releases;

@@ -1,0 +1,98 @@
+//! The types of problems that an answer may tell of, in one table: programs know them by `type`, and the documentation,
+//! the OpenAPI document and the answers take them from here.
+
+use axum::http::StatusCode;
+
+macro_rules! problem_types {
+    ($($(#[$doc:meta])* $name:ident, $status:ident, $slug:literal, $title:literal;)*) => {
+        /// A type of problem; a type never changes its meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum ProblemType {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl ProblemType {
+            /// All of them, by status.
+            #[cfg(test)]
+            pub(super) const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            pub(super) const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)* }
+            }
+
+            /// The last part of its URI.
+            pub(super) const fn slug(self) -> &'static str {
+                match self { $(Self::$name => $slug,)* }
+            }
+
+            /// The same for every problem of the type (RFC 9457, section 3.1.3).
+            pub(super) const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+problem_types! {
+    BadPath, BAD_REQUEST, "bad-path", "The path is not possible";
+    BadRequest, BAD_REQUEST, "bad-request", "The request makes no sense";
+    BodyCut, BAD_REQUEST, "body-cut", "The body ended early";
+    AmbiguousRelease, BAD_REQUEST, "ambiguous-release", "Several releases begin so";
+    Unauthorized, UNAUTHORIZED, "unauthorized", "A token is needed";
+    ForeignOrigin, FORBIDDEN, "foreign-origin", "The request comes from elsewhere";
+    NotFound, NOT_FOUND, "not-found", "Nothing is there";
+    NoSuchRoute, NOT_FOUND, "no-such-route", "No such route";
+    NoSuchRelease, NOT_FOUND, "no-such-release", "The journal has no such release";
+    NoSuchOperation, NOT_FOUND, "no-such-operation", "The journal has no such operation";
+    MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not possible here";
+    BodyIdle, REQUEST_TIMEOUT, "body-idle", "The body stopped coming";
+    PathConflict, CONFLICT, "path-conflict", "A file and a folder cannot share a path";
+    ForeignContent, CONFLICT, "foreign-content", "Somebody else's content is in the way";
+    Diverged, CONFLICT, "diverged", "The journal lacks what the volume has shown";
+    NothingBefore, CONFLICT, "nothing-before", "There is nothing to go back to";
+    MissingObjects, CONFLICT, "missing-objects", "Objects are missing";
+    LengthRequired, LENGTH_REQUIRED, "length-required", "The body does not say where it ends";
+    StaleParent, PRECONDITION_FAILED, "stale-parent", "The live release is another one";
+    PreconditionFailed, PRECONDITION_FAILED, "precondition-failed", "Something else is live";
+    TooLarge, PAYLOAD_TOO_LARGE, "too-large", "The request is too large";
+    ContentEncoding, UNSUPPORTED_MEDIA_TYPE, "content-encoding", "The content is encoded";
+    NoSuchRange, RANGE_NOT_SATISFIABLE, "no-such-range", "The range lies outside of the file";
+    BadArchive, UNPROCESSABLE_ENTITY, "bad-archive", "The archive is refused";
+    EmptyArchive, UNPROCESSABLE_ENTITY, "empty-archive", "No file is in the archive";
+    DigestMismatch, UNPROCESSABLE_ENTITY, "digest-mismatch", "Other bytes came than were announced";
+    WrongSize, UNPROCESSABLE_ENTITY, "wrong-size", "An object has another size";
+    Internal, INTERNAL_SERVER_ERROR, "internal", "Longshore failed";
+    VolumeFailed, INTERNAL_SERVER_ERROR, "volume-failed", "The volume failed";
+    VolumeNotWritable, INTERNAL_SERVER_ERROR, "volume-not-writable", "The volume cannot be written to";
+    Damaged, INTERNAL_SERVER_ERROR, "damaged", "What is stored was changed from outside";
+    OutcomeUnknown, INTERNAL_SERVER_ERROR, "outcome-unknown", "The outcome is unknown until the next start";
+    NotBuilt, NOT_IMPLEMENTED, "not-built", "This is not possible yet";
+    VolumeLocked, SERVICE_UNAVAILABLE, "volume-locked", "Another process holds the volume";
+    Overloaded, SERVICE_UNAVAILABLE, "overloaded", "The process is short of a resource";
+    Restarting, SERVICE_UNAVAILABLE, "restarting", "Nothing is written until the next start";
+    VolumeFull, INSUFFICIENT_STORAGE, "volume-full", "The volume has no bytes or no inodes left";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn the_documentation_lists_each_type_with_its_status() {
+        let rows = include_str!("../../docs/http.md").lines().filter(|line| line.starts_with("| `/problems/"));
+        let mut listed = BTreeMap::new();
+        for row in rows {
+            let mut cells = row.split('|').skip(1).map(str::trim);
+            let (types, status) = (cells.next().expect("types"), cells.next().expect("a status"));
+            for name in types.split('`').filter(|part| !part.trim_matches([',', ' ']).is_empty()) {
+                let slug = name.strip_prefix("/problems/").unwrap_or(name);
+                assert!(listed.insert(slug, status.parse().expect("a number")).is_none(), "{slug} is listed twice");
+            }
+        }
+        let real: BTreeMap<&str, u16> =
+            ProblemType::ALL.iter().map(|each| (each.slug(), each.status().as_u16())).collect();
+        assert_eq!(listed, real);
+    }
+}
