@@ -1,6 +1,6 @@
 # Each target says what it does: `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-clean test torture check static image clean
+.PHONY: help demo demo-clean test torture check openapi static image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ torture: ## the long forms of the crash tests: thousands of power cuts, deaths a
 
 check: ## format, lints, documentation, manifests, licences; no tests, installs nothing
 	@scripts/test.sh format lint docs manifests licences advisories
+
+openapi: ## write docs/openapi.json anew, from the table of routes
+	@UPDATE_OPENAPI=1 cargo test --locked --features planted --lib openapi
 
 static: ## the static binary of the image, and a proof that it needs nothing around it
 	@scripts/static.sh

@@ -15,11 +15,15 @@ pub mod idle;
 mod leftover;
 pub mod listener;
 mod objects;
+mod openapi;
+mod operation;
 pub mod probes;
 mod problems;
 mod range;
 mod read;
 mod releases;
+mod routes;
+mod schemas;
 mod site;
 mod stall;
 mod stream;
@@ -29,8 +33,7 @@ pub use error::Problem;
 
 use std::sync::Arc;
 
-use axum::{Router, http::Uri, response::IntoResponse as _, routing::get};
-use tower_http::catch_panic::CatchPanicLayer;
+use axum::Router;
 
 use crate::{depot::Depot, shutdown::Shutdown, telemetry::Metrics};
 use tokens::Tokens;
@@ -52,20 +55,5 @@ pub struct App {
 
 /// All routes of the upload door.
 pub fn router(app: Arc<App>) -> Router {
-    let site = || get(read::get).put(site::put).patch(site::patch).delete(site::delete);
-    Router::new()
-        .route("/site/", site())
-        .route("/site/{*path}", site())
-        .route("/v1/releases", get(releases::list).post(deploys::deploy))
-        .route("/v1/objects", axum::routing::post(objects::post))
-        .route("/v1/objects/{digest}", axum::routing::put(objects::put).head(objects::head))
-        .route("/v1/releases/{id}", get(releases::one))
-        .route("/v1/diff/{one}/{other}", get(releases::differences))
-        .route("/v1/ops/{op}", get(releases::operation))
-        .route("/v1/rollback", axum::routing::post(releases::roll_back))
-        .fallback(|uri: Uri| async move { Problem::no_such_route(uri.path()) })
-        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
-        .layer(axum::middleware::from_fn_with_state(app.clone(), answer::note))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Problem::panicked().into_response()))
-        .with_state(app)
+    routes::router(app)
 }

@@ -12,6 +12,7 @@ use axum::{
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use chrono::DateTime;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::App;
 use crate::{depot::Outcome, digest::Digest, path::SitePath, telemetry::Route};
@@ -41,7 +42,7 @@ impl App {
 }
 
 /// What a write answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Written {
     seq: u64,
     release: Digest,

@@ -3,32 +3,33 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, Request, State},
     http::{HeaderMap, header, request::Parts, uri::Authority},
+    middleware::Next,
+    response::Response,
 };
 
-use super::{App, Problem};
+use super::{App, Problem, operation::Access};
 
 /// The name under which a request goes into the journal; only made when the request may be made.
 #[derive(Clone, Debug)]
 pub(super) struct Caller(pub(super) String);
 
-impl FromRequestParts<Arc<App>> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+impl Caller {
+    /// Who sends these headers, if they may.
+    fn of(app: &App, headers: &HeaderMap) -> Result<Self, Problem> {
         let Some(tokens) = &app.tokens else {
-            return if is_of_this_machine(&parts.headers) {
+            return if is_of_this_machine(headers) {
                 Ok(Self("anybody".into()))
             } else {
                 Err(Problem::foreign_origin())
             };
         };
         // A token in the query would stand in every proxy's log: only the header counts.
-        if !parts.headers.contains_key(header::AUTHORIZATION) {
+        if !headers.contains_key(header::AUTHORIZATION) {
             return Err(Problem::unauthorized("send `Authorization: Bearer TOKEN`"));
         }
-        match tokens.caller(&parts.headers) {
+        match tokens.caller(headers) {
             Some(caller) => Ok(Self(caller.name().into())),
             None => Err(Problem::unauthorized("this token is not, or no longer, valid")),
         }
@@ -49,18 +50,29 @@ fn is_of_this_machine(headers: &HeaderMap) -> bool {
     is_local && is_own && text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"))
 }
 
-/// Somebody who may read what is live; with `--public-read`, anybody.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reader;
+/// The gate before every operation: the table of routes says who may pass.
+pub(super) async fn gate(
+    State((app, access)): State<(Arc<App>, Access)>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    match access {
+        Access::Anybody => {}
+        Access::Reader if app.public_read => {}
+        Access::Reader | Access::Caller => {
+            let caller = Caller::of(&app, request.headers())?;
+            request.extensions_mut().insert(caller);
+        }
+    }
+    Ok(next.run(request).await)
+}
 
-impl FromRequestParts<Arc<App>> for Reader {
+impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        if !app.public_read {
-            Caller::from_request_parts(parts, app).await?;
-        }
-        Ok(Self)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // Nobody comes here but through the gate; whoever did is not let in.
+        parts.extensions.get().cloned().ok_or_else(|| Problem::unauthorized("send `Authorization: Bearer TOKEN`"))
     }
 }
 

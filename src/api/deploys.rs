@@ -19,6 +19,7 @@ use serde::{
 };
 
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{
     App, Problem,
@@ -27,6 +28,7 @@ use super::{
     caller::Caller,
     conditions::{announced, precondition},
     releases::named,
+    schemas,
 };
 use crate::{depot::Deploy, digest::Digest, manifest::File, path::SitePath};
 
@@ -35,11 +37,15 @@ const LARGEST: u64 = 64 * 1024 * 1024;
 /// The largest window that a zstd body may ask for, as a power of two: 8 MiB, which RFC 9659 lets HTTP have.
 const WINDOW: u32 = 23;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Deploy)]
 #[serde(deny_unknown_fields)]
-struct Request {
+pub(super) struct Request {
+    #[schema(value_type = Option<HashMap<String, Content>>)]
     manifest: Option<Files>,
+    #[schema(value_type = Option<schemas::Target>)]
     base: Option<Value>,
+    #[schema(value_type = Option<HashMap<String, Content>>)]
     set: Option<Files>,
     #[serde(default)]
     remove: Vec<String>,
@@ -47,7 +53,8 @@ struct Request {
     message: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = DeployedFile)]
 #[serde(deny_unknown_fields)]
 struct Content {
     digest: Digest,

@@ -231,7 +231,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut body = self.more;
         let status = self.kind.status();
-        body.insert("type".into(), format!("/problems/{}", self.kind.slug()).into());
+        body.insert("type".into(), self.kind.uri().into());
         body.insert("title".into(), self.kind.title().into());
         body.insert("status".into(), status.as_u16().into());
         body.insert("detail".into(), self.detail.into());

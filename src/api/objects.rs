@@ -9,12 +9,12 @@ use axum::{
     http::{HeaderMap, StatusCode, Version, header},
     response::{IntoResponse as _, Response},
 };
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     App, Problem,
     body::{blocking, check_length, check_room, check_wishes, with_body},
-    caller::Caller,
     conditions::announced,
 };
 use crate::{
@@ -23,12 +23,21 @@ use crate::{
     manifest, path,
 };
 
+/// An object that was sent.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Sent {
+    digest: Digest,
+    size: u64,
+}
+
+/// How many were sent.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SentMany {
+    objects: usize,
+}
+
 /// `HEAD /v1/objects/{digest}`: whether it need not be sent.
-pub(super) async fn head(
-    _: Caller,
-    State(app): State<Arc<App>>,
-    Path(name): Path<String>,
-) -> Result<Response, Problem> {
+pub(super) async fn head(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Problem> {
     let digest = digest(&name)?;
     match blocking(&app, move |depot| depot.object_size(&digest)).await? {
         Some(size) => Ok([(header::CONTENT_LENGTH, size.to_string())].into_response()),
@@ -38,7 +47,6 @@ pub(super) async fn head(
 
 /// `PUT /v1/objects/{digest}`: one object, hashed while it comes.
 pub(super) async fn put(
-    _: Caller,
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     version: Version,
@@ -60,12 +68,11 @@ pub(super) async fn put(
     });
     let (is_new, size) = done.await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(json!({ "digest": digest, "size": size }))).into_response())
+    Ok((status, Json(Sent { digest, size })).into_response())
 }
 
 /// `POST /v1/objects`: an archive of many small ones, each named by its digest.
 pub(super) async fn post(
-    _: Caller,
     State(app): State<Arc<App>>,
     version: Version,
     headers: HeaderMap,
@@ -80,7 +87,7 @@ pub(super) async fn post(
         content.check()?;
         depot.keep_objects(ingest)
     });
-    Ok(Json(json!({ "objects": done.await? })).into_response())
+    Ok(Json(SentMany { objects: done.await? }).into_response())
 }
 
 fn digest(name: &str) -> Result<Digest, Problem> {

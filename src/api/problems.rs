@@ -13,7 +13,6 @@ macro_rules! problem_types {
 
         impl ProblemType {
             /// All of them, by status.
-            #[cfg(test)]
             pub(super) const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             pub(super) const fn status(self) -> StatusCode {
@@ -23,6 +22,11 @@ macro_rules! problem_types {
             /// The last part of its URI.
             pub(super) const fn slug(self) -> &'static str {
                 match self { $(Self::$name => $slug,)* }
+            }
+
+            /// Its `type`.
+            pub(super) fn uri(self) -> String {
+                format!("/problems/{}", self.slug())
             }
 
             /// The same for every problem of the type (RFC 9457, section 3.1.3).

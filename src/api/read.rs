@@ -13,6 +13,7 @@ use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
+use utoipa::ToSchema;
 
 use super::{
     App, Problem,
@@ -20,7 +21,6 @@ use super::{
     answer::{etag, http_date, repr_digest},
     archive::Kind,
     body::blocking,
-    caller::Reader,
     range::Wanted,
     releases::Line,
     stream::streamed,
@@ -45,7 +45,6 @@ pub(super) struct Wish {
 /// `GET` and `HEAD /site/{path}`: a live file, or a part of it; for a folder its `index.html`, with `?list` what is in
 /// it, with `?archive=KIND` everything in one file.
 pub(super) async fn get(
-    _: Reader,
     State(app): State<Arc<App>>,
     uri: Uri,
     wish: Result<Query<Wish>, QueryRejection>,
@@ -174,8 +173,8 @@ async fn archive(app: &Arc<App>, folder: Option<SitePath>, kind: Kind, method: &
     Ok(response)
 }
 
-#[derive(Serialize)]
-struct Folder<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Folder<'a> {
     release: Digest,
     files: Vec<Line<'a>>,
 }

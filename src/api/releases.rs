@@ -15,6 +15,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{
     App, Problem,
@@ -22,6 +23,7 @@ use super::{
     body::{blocking, check_wishes},
     caller::Caller,
     conditions::precondition,
+    schemas,
     stream::streamed,
 };
 use crate::{
@@ -43,8 +45,9 @@ pub(super) struct Listing {
     before: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct History {
+#[derive(Serialize, ToSchema)]
+pub(super) struct History {
+    #[schema(value_type = Option<String>)]
     site: Option<SiteId>,
     releases: Vec<Published>,
     /// What `before` is for the entries that follow, when there are any.
@@ -52,8 +55,8 @@ struct History {
     next: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Published {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Published {
     seq: u64,
     release: Digest,
     cause: Cause,
@@ -74,7 +77,6 @@ impl From<Entry> for Published {
 
 /// `GET /v1/releases[?limit=N][&before=SEQ]`: the journal, newest first.
 pub(super) async fn list(
-    _: Caller,
     State(app): State<Arc<App>>,
     listing: Result<Query<Listing>, QueryRejection>,
 ) -> Result<Response, Problem> {
@@ -97,17 +99,18 @@ pub(super) async fn list(
 }
 
 /// A release, and what is in it.
-#[derive(Serialize)]
-struct Whole {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Whole {
     #[serde(flatten)]
     published: Published,
     bytes: u64,
     #[serde(serialize_with = "by_path")]
+    #[schema(value_type = HashMap<String, Dated>)]
     manifest: Vec<Listed>,
 }
 
 /// A path, with what lies there.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Line<'a> {
     path: &'a str,
     #[serde(flatten)]
@@ -115,7 +118,8 @@ pub(super) struct Line<'a> {
     mtime: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Content)]
 struct Content {
     digest: Digest,
     size: u64,
@@ -134,7 +138,7 @@ impl<'a> From<&'a Listed> for Line<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Dated {
     #[serde(flatten)]
     file: Content,
@@ -147,7 +151,7 @@ fn by_path<S: Serializer>(files: &[Listed], out: S) -> Result<S::Ok, S::Error> {
 }
 
 /// `GET /v1/releases/{id}`: one release, by its number or its id, with its files.
-pub(super) async fn one(_: Caller, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
     let target = target(&id)?;
     let (entry, files) = blocking(&app, move |depot| {
         let committed = depot.entry(&target)?;
@@ -162,14 +166,14 @@ pub(super) async fn one(_: Caller, State(app): State<Arc<App>>, Path(id): Path<S
     Ok(([(header::CONTENT_TYPE, "application/json".to_owned()), (header::ETAG, tag)], body).into_response())
 }
 
-#[derive(Serialize)]
-struct Differences {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Differences {
     from: Digest,
     to: Digest,
     changes: Vec<Difference>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Difference {
     path: String,
     from: Option<Content>,
@@ -178,7 +182,6 @@ struct Difference {
 
 /// `GET /v1/diff/{one}/{other}`: the paths in which two releases differ.
 pub(super) async fn differences(
-    _: Caller,
     State(app): State<Arc<App>>,
     Path((one, other)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
@@ -199,11 +202,7 @@ pub(super) async fn differences(
 }
 
 /// `GET /v1/ops/{op}`: what became of an operation whose answer was lost.
-pub(super) async fn operation(
-    _: Caller,
-    State(app): State<Arc<App>>,
-    Path(op): Path<String>,
-) -> Result<Response, Problem> {
+pub(super) async fn operation(State(app): State<Arc<App>>, Path(op): Path<String>) -> Result<Response, Problem> {
     let id = op.parse().map_err(|_| Problem::bad_request(format!("{op:?} is no UUID")))?;
     match blocking(&app, move |depot| depot.operation(id)).await? {
         Some(committed) => Ok(Json(Published::from(committed.entry.clone())).into_response()),
@@ -226,9 +225,10 @@ fn target(id: &str) -> Result<Target, Problem> {
     id.parse().map_err(|error: NotATarget| Problem::bad_request(error.to_string()))
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RollBack {
+pub(super) struct RollBack {
+    #[schema(value_type = Option<schemas::Target>)]
     to: Option<Value>,
     parent: Option<Digest>,
 }

@@ -1,0 +1,248 @@
+//! Every route of the door, in one table: the router, the authorisation before it, the OpenAPI document and the tests of
+//! permissions are made from it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{Method, Uri},
+    middleware,
+    response::IntoResponse as _,
+    routing::{MethodRouter, any},
+};
+use tower::ServiceExt as _;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::path::Parameter;
+
+use super::{
+    App, Problem,
+    answer::{self, Written},
+    caller, deploys, objects, openapi,
+    operation::{Access, Operation, bytes, header, json, operation, query, segment},
+    problems::ProblemType::{self, *},
+    read, releases, schemas, site,
+};
+use crate::digest::Digest;
+
+/// Files of the site, and its folders, which end in a slash: two paths for OpenAPI, one for the router.
+const FILE: &str = "/site/{path}";
+const FOLDER: &str = "/site/{folder}/";
+const SITE: &str = "/site/";
+
+const ARCHIVES: &[&str] = &["application/x-tar", "application/gzip", "application/zstd", "application/zip"];
+const ANYTHING: &[&str] = &["*/*"];
+
+/// What may be wrong with any request that needs a token.
+const ASKING: &[ProblemType] = &[BadRequest, Unauthorized, ForeignOrigin, Overloaded, Internal];
+/// With reading.
+const READING: &[ProblemType] = &[VolumeFailed, VolumeNotWritable, Damaged];
+/// With writing.
+const WRITING: &[ProblemType] = &[
+    NotBuilt,
+    PreconditionFailed,
+    ForeignContent,
+    Diverged,
+    VolumeLocked,
+    Restarting,
+    OutcomeUnknown,
+    VolumeFull,
+    VolumeFailed,
+    VolumeNotWritable,
+    Damaged,
+];
+/// With a body.
+const SENDING: &[ProblemType] = &[LengthRequired, BodyCut, BodyIdle, ContentEncoding, DigestMismatch];
+/// With what a path names.
+const PLACES: &[ProblemType] = &[BadPath, PathConflict];
+const ARCHIVED: &[ProblemType] = &[BadPath, PathConflict, BadArchive, EmptyArchive];
+
+/// All operations.
+#[rustfmt::skip]
+pub(super) fn table() -> Vec<Operation> {
+    use Access::{Anybody, Caller, Reader};
+    let mut table = vec![
+        operation(Method::GET, "/openapi.json", Anybody, openapi::get)
+            .named("openapi", "This document")
+            .answers(200, "OpenAPI 3.1", Some(bytes(&["application/json"]))),
+
+        operation(Method::GET, FILE, Reader, read::get)
+            .named("readFile", "The live file, whole or one range of it")
+            .with([path(), header::<String>("Range", "One range; several answer the whole"),
+                   header::<String>("If-Range", "An ETag, or a time"),
+                   header::<String>("If-None-Match", "304 when the live file has this ETag"),
+                   header::<String>("If-Modified-Since", "304 when the live file is not newer")])
+            .answers(200, "The file; its ETag is its SHA-256", Some(bytes(ANYTHING)))
+            .answers(206, "A range of it", Some(bytes(ANYTHING)))
+            .answers(304, "What the client has", None)
+            .fails(&[ASKING, READING, &[BadPath, NotFound, NoSuchRange]]),
+        operation(Method::PUT, FILE, Caller, site::put)
+            .named("putFile", "One file, published when the answer comes")
+            .with([path()]).with(preconditions()).with(digests())
+            .takes(bytes(ANYTHING).optional())
+            .answers(200, "It replaced another, or was there", Some(json::<Written>()))
+            .answers(201, "It is new", Some(json::<Written>()))
+            .fails(&[ASKING, SENDING, PLACES, WRITING]),
+        operation(Method::DELETE, FILE, Caller, site::delete)
+            .named("deleteFile", "A file less")
+            .with([path()]).with(preconditions())
+            .answers(200, "It is gone", Some(json::<Written>()))
+            .fails(&[ASKING, PLACES, WRITING, &[NotFound, ContentEncoding]]),
+
+        operation(Method::DELETE, FOLDER, Caller, site::delete)
+            .named("deleteFolder", "A folder less, with all that is in it")
+            .with([folder()]).with(preconditions())
+            .answers(200, "It is gone", Some(json::<Written>()))
+            .fails(&[ASKING, PLACES, WRITING, &[NotFound, ContentEncoding]]),
+    ];
+    for (route, ids, parameters) in [
+        (SITE, ["readSite", "putSite", "patchSite"], None),
+        (FOLDER, ["readFolder", "putFolder", "patchFolder"], Some(folder())),
+    ] {
+        table.extend([
+            operation(Method::GET, route, Reader, read::get)
+                .named(ids[0], "The folder's index.html; with `list` its files, with `archive` all in one")
+                .with(parameters.clone())
+                .with([query::<String>("list", "Its files, as JSON"),
+                       query::<String>("archive", "tar, tar.gz, tar.zst or zip")])
+                .answers(200, "The page, the list, or the archive", Some(bytes(ANYTHING)))
+                .answers(206, "A range of the page", Some(bytes(ANYTHING)))
+                .answers(304, "What the client has", None)
+                .fails(&[ASKING, READING, &[BadPath, NotFound, NoSuchRange]]),
+            operation(Method::PUT, route, Caller, site::put)
+                .named(ids[1], "An archive in place of all that lies in the folder")
+                .with(parameters.clone()).with(preconditions()).with(digests())
+                .takes(bytes(ARCHIVES))
+                .answers(200, "It is live", Some(json::<Written>()))
+                .fails(&[ASKING, SENDING, ARCHIVED, WRITING]),
+            operation(Method::PATCH, route, Caller, site::patch)
+                .named(ids[2], "An archive merged into the folder")
+                .with(parameters).with(preconditions()).with(digests())
+                .takes(bytes(ARCHIVES))
+                .answers(200, "It is live", Some(json::<Written>()))
+                .fails(&[ASKING, SENDING, ARCHIVED, WRITING]),
+        ]);
+    }
+    table.extend([
+        operation(Method::GET, "/v1/releases", Caller, releases::list)
+            .named("listReleases", "The journal, newest first")
+            .with([query::<u64>("limit", "Entries of a page, at most 1,000; 100 unless told"),
+                   query::<u64>("before", "Only entries with a smaller number: `next` of the page before")])
+            .answers(200, "A page of it", Some(json::<releases::History>()))
+            .fails(&[ASKING, READING]),
+        operation(Method::POST, "/v1/releases", Caller, deploys::deploy)
+            .named("deploy", "A release by its manifest, or by the changes to another; objects are sent before")
+            .with(preconditions()).with(digests())
+            .with([header::<String>("Content-Encoding", "gzip or zstd")])
+            .takes(json::<deploys::Request>())
+            .answers(200, "Nothing differed: no release was made", Some(json::<Written>()))
+            .answers(201, "The release is live", Some(json::<Written>()))
+            .fails(&[ASKING, SENDING, PLACES, WRITING,
+                     &[TooLarge, MissingObjects, WrongSize, StaleParent, NoSuchRelease, AmbiguousRelease, EmptyArchive]]),
+        operation(Method::GET, "/v1/releases/{id}", Caller, releases::one)
+            .named("readRelease", "A release and its files")
+            .with([id("id")])
+            .answers(200, "The release", Some(json::<releases::Whole>()))
+            .fails(&[ASKING, READING, &[NoSuchRelease, AmbiguousRelease]]),
+        operation(Method::GET, "/v1/diff/{one}/{other}", Caller, releases::differences)
+            .named("compareReleases", "The paths in which two releases differ")
+            .with([id("one"), id("other")])
+            .answers(200, "The differences", Some(json::<releases::Differences>()))
+            .fails(&[ASKING, READING, &[NoSuchRelease, AmbiguousRelease]]),
+        operation(Method::GET, "/v1/ops/{op}", Caller, releases::operation)
+            .named("readOperation", "What became of an operation whose answer was lost")
+            .with([segment::<schemas::Uuid>("op", "The operation: a UUID")])
+            .answers(200, "The entry that it made", Some(json::<releases::Published>()))
+            .fails(&[ASKING, READING, &[NoSuchOperation]]),
+        operation(Method::POST, "/v1/rollback", Caller, releases::roll_back)
+            .named("rollBack", "An old release again: `to`, or the last other deploy, seed or adoption")
+            .with(preconditions())
+            .takes(json::<releases::RollBack>().optional())
+            .answers(200, "It is live", Some(json::<Written>()))
+            .fails(&[ASKING, WRITING, &[ContentEncoding, StaleParent, NoSuchRelease, AmbiguousRelease, NothingBefore]]),
+        operation(Method::HEAD, "/v1/objects/{digest}", Caller, objects::head)
+            .named("findObject", "Whether an object need not be sent")
+            .with([segment::<Digest>("digest", "Its SHA-256")])
+            .answers(200, "It is there; Content-Length is its size", None)
+            .fails(&[ASKING, READING, &[NotFound]]),
+        operation(Method::PUT, "/v1/objects/{digest}", Caller, objects::put)
+            .named("putObject", "One object, kept for a day until a release names it")
+            .with([segment::<Digest>("digest", "Its SHA-256")]).with(digests())
+            .takes(bytes(ANYTHING).optional())
+            .answers(200, "It was there", Some(json::<objects::Sent>()))
+            .answers(201, "It waits", Some(json::<objects::Sent>()))
+            .fails(&[ASKING, SENDING, WRITING]),
+        operation(Method::POST, "/v1/objects", Caller, objects::post)
+            .named("putObjects", "An archive of objects, each named by its SHA-256")
+            .with(digests())
+            .takes(bytes(ARCHIVES))
+            .answers(200, "They wait", Some(json::<objects::SentMany>()))
+            .fails(&[ASKING, SENDING, ARCHIVED, WRITING]),
+    ]);
+    table
+}
+
+fn path() -> Parameter {
+    segment::<String>("path", "Where, with slashes between folders, each part percent-encoded")
+}
+
+fn folder() -> Parameter {
+    segment::<String>("folder", "Where, with slashes between folders, each part percent-encoded")
+}
+
+fn id(name: &str) -> Parameter {
+    segment::<schemas::Id>(name, "An entry's number, or the first 8 or more digits of the release id")
+}
+
+fn preconditions() -> [Parameter; 2] {
+    [
+        header::<String>(
+            "If-Match",
+            "412 unless what is live has this ETag: the file's, or the site's, its release id",
+        ),
+        header::<String>("If-None-Match", "412 when what is live has this ETag; with `*`, when anything is there"),
+    ]
+}
+
+fn digests() -> [Parameter; 2] {
+    [
+        header::<String>("Content-Digest", "sha-256=:BASE64: of the body; 422 when other bytes come (RFC 9530)"),
+        header::<String>("Repr-Digest", "The same"),
+    ]
+}
+
+/// The router of the upload door.
+pub(super) fn router(app: Arc<App>) -> Router {
+    let mut paths: BTreeMap<&str, MethodRouter<Arc<App>>> = BTreeMap::new();
+    for Operation { path, access, methods, .. } in table() {
+        let gate = middleware::from_fn_with_state((app.clone(), access), caller::gate);
+        let methods = methods.route_layer(gate);
+        let others = paths.remove(path);
+        paths.insert(
+            path,
+            match others {
+                Some(others) => others.merge(methods),
+                None => methods,
+            },
+        );
+    }
+    let mut closed = |path| {
+        let methods = paths.remove(path).unwrap_or_default();
+        methods.fallback(|| async { Problem::method_not_allowed() }).with_state(app.clone())
+    };
+    let (files, folders) = (closed(FILE), closed(FOLDER));
+    let below = any(move |request: Request| {
+        let methods = if request.uri().path().ends_with('/') { &folders } else { &files };
+        methods.clone().oneshot(request)
+    });
+    let mut router = Router::new().route("/site/{*path}", below);
+    for (path, methods) in paths {
+        router = router.route(path, methods);
+    }
+    router
+        .fallback(|uri: Uri| async move { Problem::no_such_route(uri.path()) })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(middleware::from_fn_with_state(app.clone(), answer::note))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Problem::panicked().into_response()))
+        .with_state(app)
+}
