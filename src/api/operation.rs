@@ -65,7 +65,7 @@ pub(super) enum Shape {
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) description: &'static str,
-    pub(super) content: Option<Content>,
+    pub(super) contents: Vec<Content>,
 }
 
 /// An operation that nothing is said about yet.
@@ -105,8 +105,13 @@ impl Operation {
         self
     }
 
-    pub(super) fn answers(mut self, status: u16, description: &'static str, content: Option<Content>) -> Self {
-        self.answers.push(Answer { status, description, content });
+    pub(super) fn answers(
+        mut self,
+        status: u16,
+        description: &'static str,
+        contents: impl IntoIterator<Item = Content>,
+    ) -> Self {
+        self.answers.push(Answer { status, description, contents: contents.into_iter().collect() });
         self
     }
 

@@ -105,7 +105,7 @@ pub(super) fn table() -> Vec<Operation> {
                 .with(parameters.clone())
                 .with([query::<String>("list", "Its files, as JSON"),
                        query::<String>("archive", "tar, tar.gz, tar.zst or zip")])
-                .answers(200, "The page, the list, or the archive", Some(bytes(ANYTHING)))
+                .answers(200, "The page, the list, or the archive", [json::<read::Folder<'_>>(), bytes(ANYTHING)])
                 .answers(206, "A range of the page", Some(bytes(ANYTHING)))
                 .answers(304, "What the client has", None)
                 .fails(&[ASKING, READING, &[BadPath, NotFound, NoSuchRange]]),
@@ -126,8 +126,8 @@ pub(super) fn table() -> Vec<Operation> {
     table.extend([
         operation(Method::GET, "/v1/releases", Caller, releases::list)
             .named("listReleases", "The journal, newest first")
-            .with([query::<u64>("limit", "Entries of a page, at most 1,000; 100 unless told"),
-                   query::<u64>("before", "Only entries with a smaller number: `next` of the page before")])
+            .with([query::<schemas::Count>("limit", "Entries of a page, at most 1,000; 100 unless told"),
+                   query::<schemas::Count>("before", "Only entries with a smaller number: `next` of the page before")])
             .answers(200, "A page of it", Some(json::<releases::History>()))
             .fails(&[ASKING, READING]),
         operation(Method::POST, "/v1/releases", Caller, deploys::deploy)

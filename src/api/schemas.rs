@@ -82,3 +82,12 @@ impl PartialSchema for Uuid {
         text().format(Some(SchemaFormat::Custom("uuid".into()))).into()
     }
 }
+
+/// A whole number that is not negative, without an end.
+pub(super) struct Count;
+
+impl PartialSchema for Count {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).into()
+    }
+}

@@ -9,6 +9,7 @@
 mod abilities;
 mod adoption;
 mod archive;
+mod contract;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod crash;
 mod deploys;

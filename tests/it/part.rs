@@ -9,7 +9,8 @@ use std::{
 pub(crate) fn part(name: &str) -> Option<PathBuf> {
     let found = match name {
         "root" => rustix::process::geteuid().is_root().then(PathBuf::new),
-        "weed" => weed(),
+        "weed" => std::env::var_os("TEST_WEED").map(PathBuf::from).or_else(|| installed(name)),
+        "schemathesis" | "openapi-spec-validator" => installed(name),
         "ptrace" => may_trace().then(PathBuf::new),
         program => on_path(program),
     };
@@ -49,12 +50,10 @@ fn may_trace() -> bool {
     false
 }
 
-fn weed() -> Option<PathBuf> {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/parts/venv/bin/weed");
-    std::env::var_os("TEST_WEED")
-        .map(PathBuf::from)
-        .or_else(|| installed.exists().then_some(installed))
-        .or_else(|| on_path("weed"))
+/// A program that scripts/test-parts.sh keeps for the tests, or else one on `PATH`.
+fn installed(program: &str) -> Option<PathBuf> {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/parts/venv/bin").join(program);
+    if kept.exists() { Some(kept) } else { on_path(program) }
 }
 
 /// A program on `PATH`, or where Debian puts those for root, which a user's `PATH` lacks.
