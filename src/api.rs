@@ -11,12 +11,15 @@ mod caller;
 mod conditions;
 mod deploys;
 mod error;
+mod form;
 pub mod idle;
 mod leftover;
 pub mod listener;
+mod media;
 mod objects;
 mod openapi;
 mod operation;
+mod parts;
 pub mod probes;
 mod problems;
 mod range;
@@ -28,6 +31,7 @@ mod site;
 mod stall;
 mod stream;
 pub mod tokens;
+mod wishes;
 
 pub use error::Problem;
 

@@ -20,6 +20,7 @@ mod diverge;
 mod error;
 mod examine;
 mod fill;
+mod guard;
 mod history;
 mod ingest;
 mod inspect;
@@ -33,6 +34,7 @@ mod precondition;
 mod prepare;
 mod preview;
 mod reconcile;
+mod rehearse;
 mod repair;
 mod replaced;
 mod reserve;
@@ -52,7 +54,8 @@ pub use diverge::Divergence;
 pub use error::Error;
 pub use examine::SiteCondition;
 pub use fill::Filled;
-pub use history::{NotATarget, Target};
+pub use guard::{Guard, MaxDelete};
+pub use history::{NotATarget, Rollback, Target};
 pub use ingest::Ingest;
 pub use inspect::{Look, Looks};
 pub use keep::Keep;
@@ -77,6 +80,7 @@ use parking_lot::MutexGuard;
 
 pub use crate::volume::{Layout, Waiting};
 
+pub use crate::source::Format;
 use crate::{
     disk::Staging,
     entry::Committed,
@@ -221,6 +225,18 @@ impl Depot {
 
     /// Our directory, made if need be; refuses while content that cannot be adopted lies where the site would begin.
     fn state_for_writing(&self) -> Result<Arc<State>, Error> {
+        self.check_writable()?;
+        if let Some(state) = self.state()? {
+            return Ok(state);
+        }
+        let home = self.volume.make_home(&Store::FOLDERS)?;
+        // Of somebody who died while making it, before there was anything to recover.
+        Staging::sweep(&home.staging)?;
+        self.adopt_state(home)?.ok_or(Error::Adrift)
+    }
+
+    /// Refuses while nothing may be written.
+    fn check_writable(&self) -> Result<(), Error> {
         if self.is_adrift() {
             return Err(Error::Adrift);
         }
@@ -231,15 +247,6 @@ impl Depot {
             Some(state) => state.store.journal().head()?.is_some(),
             None => false,
         };
-        if !begun {
-            self.check_adoptable()?;
-        }
-        if let Some(state) = state {
-            return Ok(state);
-        }
-        let home = self.volume.make_home(&Store::FOLDERS)?;
-        // Of somebody who died while making it, before there was anything to recover.
-        Staging::sweep(&home.staging)?;
-        self.adopt_state(home)?.ok_or(Error::Adrift)
+        if begun { Ok(()) } else { self.check_adoptable() }
     }
 }

@@ -31,7 +31,7 @@ use std::{
 use tokio::runtime::Handle;
 
 pub use self::{
-    archive::read_archive,
+    archive::{Format, read_archive},
     error::{Cause, Error, Kind},
     location::{BucketLocation, Cloud, Location, LocationError},
     patience::Patience,

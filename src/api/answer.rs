@@ -14,8 +14,16 @@ use chrono::DateTime;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::App;
-use crate::{depot::Outcome, digest::Digest, path::SitePath, telemetry::Route};
+use super::{App, releases::Difference};
+use crate::{
+    depot::{Changed, Outcome},
+    digest::Digest,
+    path::SitePath,
+    telemetry::Route,
+};
+
+/// Paths that the answer to a dry run names.
+const MOST_CHANGES: usize = 10_000;
 
 /// Counts each request, and notes those that write while they run.
 pub(super) async fn note(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -31,7 +39,7 @@ pub(super) async fn note(State(app): State<Arc<App>>, request: Request, next: Ne
 impl App {
     /// Tells log and metrics of a write.
     pub(super) fn committed(&self, outcome: &Outcome) {
-        if outcome.is_new {
+        if outcome.is_new && outcome.rehearsed.is_none() {
             let entry = &outcome.head.entry;
             self.metrics.committed(entry.cause.as_str());
             self.metrics.published(entry.seq);
@@ -58,6 +66,15 @@ pub(super) struct Written {
     /// What the client may have meant instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    /// Whether nothing was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
+    /// The paths that would change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Vec<Difference>>,
+    /// How many more there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes_left_out: Option<usize>,
     #[serde(skip)]
     status: StatusCode,
 }
@@ -79,17 +96,32 @@ impl Written {
         let Outcome { head, changed, removed, bytes, .. } = outcome;
         let (seq, release) = (head.entry.seq, head.entry.release);
         let (changed, removed, bytes) = (*changed, *removed, *bytes);
-        Self { seq, release, changed, removed, bytes, digest: None, hint: None, status: StatusCode::OK }
+        let changes = outcome.rehearsed.as_ref();
+        let left_out = changes.and_then(|changes| changes.len().checked_sub(MOST_CHANGES)).filter(|count| *count > 0);
+        let some = |changes: &Vec<Changed>| changes.iter().take(MOST_CHANGES).cloned().map(Difference::from).collect();
+        Self {
+            seq,
+            release,
+            changed,
+            removed,
+            bytes,
+            digest: None,
+            hint: None,
+            dry_run: changes.map(|_| true),
+            changes: changes.map(some),
+            changes_left_out: left_out,
+            status: StatusCode::OK,
+        }
     }
 
     /// Of a deploy: 201 when it made a release.
     pub(super) fn release(outcome: &Outcome) -> Self {
-        let status = if outcome.is_new { StatusCode::CREATED } else { StatusCode::OK };
+        let status = if outcome.is_new && outcome.rehearsed.is_none() { StatusCode::CREATED } else { StatusCode::OK };
         Self { status, ..Self::site(outcome) }
     }
 
     pub(super) fn file(outcome: &Outcome, path: &SitePath, digest: Digest) -> Self {
-        let status = if outcome.creates { StatusCode::CREATED } else { StatusCode::OK };
+        let status = if outcome.creates && outcome.rehearsed.is_none() { StatusCode::CREATED } else { StatusCode::OK };
         Self { digest: Some(digest), hint: hint(path), status, ..Self::site(outcome) }
     }
 }

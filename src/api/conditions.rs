@@ -1,8 +1,9 @@
 //! What a write's headers demand: that something is, or is not, live (RFC 9110, section 13), and which bytes come
 //! (RFC 9530).
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use chrono::NaiveDateTime;
 
 use super::Problem;
 use crate::{
@@ -17,7 +18,18 @@ pub(super) fn precondition(headers: &HeaderMap, file: Option<&SitePath>) -> Resu
         file: file.cloned(),
         matches: tags(headers, &header::IF_MATCH, true)?,
         matches_not: tags(headers, &header::IF_NONE_MATCH, false)?,
+        unmodified_since: headers.get(header::IF_UNMODIFIED_SINCE).and_then(seconds),
     })
+}
+
+/// A date as RFC 9110 writes it; another is to be ignored (section 13.1.4).
+fn seconds(value: &HeaderValue) -> Option<i64> {
+    Some(
+        NaiveDateTime::parse_from_str(value.to_str().ok()?.trim(), "%a, %d %b %Y %H:%M:%S GMT")
+            .ok()?
+            .and_utc()
+            .timestamp(),
+    )
 }
 
 /// The tags of a header; a weak one is as good as a strong one unless the comparison is `strong`.

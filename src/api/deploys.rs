@@ -10,7 +10,7 @@ use std::{
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, Version, header},
+    http::{HeaderMap, Uri, Version, header},
     response::{IntoResponse as _, Response},
 };
 use serde::{
@@ -29,6 +29,7 @@ use super::{
     conditions::{announced, precondition},
     releases::named,
     schemas,
+    wishes::Wishes,
 };
 use crate::{depot::Deploy, digest::Digest, manifest::File, path::SitePath};
 
@@ -100,10 +101,12 @@ impl<'de> Visitor<'de> for Pairs {
 pub(super) async fn deploy(
     Caller(by): Caller,
     State(app): State<Arc<App>>,
+    uri: Uri,
     version: Version,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let Wishes { dry_run, guard } = Wishes::of(uri.query(), &headers)?;
     check_others(&headers)?;
     check_length(version, &headers)?;
     let (precondition, coding) = (precondition(&headers, None)?, Coding::of(&headers)?);
@@ -125,7 +128,7 @@ pub(super) async fn deploy(
                 return Err(Problem::bad_request(why));
             }
         };
-        let deploy = Deploy { base, set, remove, parent, precondition, message, by };
+        let deploy = Deploy { base, set, remove, parent, precondition, guard, dry_run, message, by };
         Ok(depot.deploy(deploy).inspect(|outcome| at_work.committed(outcome))?)
     });
     Ok(Written::release(&outcome.await?).into_response())

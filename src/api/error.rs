@@ -95,6 +95,10 @@ impl Problem {
         Self::new(ProblemType::ContentEncoding, detail)
     }
 
+    pub(super) fn unsupported_type(why: impl Into<String>) -> Self {
+        Self::new(ProblemType::UnsupportedType, why)
+    }
+
     pub(super) fn content_coding(possible: &str) -> Self {
         let detail = format!("send the body as it is, or in one of {possible}");
         Self::new(ProblemType::ContentEncoding, detail)
@@ -103,12 +107,6 @@ impl Problem {
     pub(super) fn too_large(most: u64) -> Self {
         let detail = format!("a request has at most {most} bytes, unpacked: send the changes to a release instead");
         Self::new(ProblemType::TooLarge, detail)
-    }
-
-    pub(super) fn not_built(header: &str) -> Self {
-        let detail =
-            format!("`{header}` is not possible on a write yet; `If-Match`, and `parent` of a deploy or rollback, are");
-        Self::new(ProblemType::NotBuilt, detail)
     }
 
     pub(super) fn no_room(needed: u64, free: u64) -> Self {
@@ -202,6 +200,10 @@ impl From<depot::Error> for Problem {
             E::Precondition { current } => {
                 Self::new(ProblemType::PreconditionFailed, detail).with("current", json!(current))
             }
+            E::TooManyDeletions { removed, files } => Self::new(ProblemType::TooManyDeletions, detail)
+                .with("removed", json!(removed))
+                .with("files", json!(files)),
+            E::EmptySite => Self::new(ProblemType::EmptySite, detail),
             E::Missing(missing) => Self::new(ProblemType::MissingObjects, detail).with("missing", json!(missing)),
             E::Size { digest, real, .. } => {
                 Self::new(ProblemType::WrongSize, detail).with("digest", json!(digest)).with("size", json!(real))

@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, Version, header},
+    http::{HeaderMap, StatusCode, Uri, Version, header},
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
@@ -16,6 +16,7 @@ use super::{
     App, Problem,
     body::{blocking, check_length, check_room, check_wishes, with_body},
     conditions::announced,
+    media, wishes,
 };
 use crate::{
     depot,
@@ -49,10 +50,12 @@ pub(super) async fn head(State(app): State<Arc<App>>, Path(name): Path<String>) 
 pub(super) async fn put(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
+    uri: Uri,
     version: Version,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    wishes::none(uri.query(), &headers)?;
     check_wishes(&headers)?;
     check_length(version, &headers)?;
     check_room(&app, &headers).await?;
@@ -74,16 +77,19 @@ pub(super) async fn put(
 /// `POST /v1/objects`: an archive of many small ones, each named by its digest.
 pub(super) async fn post(
     State(app): State<Arc<App>>,
+    uri: Uri,
     version: Version,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    wishes::none(uri.query(), &headers)?;
     check_wishes(&headers)?;
     check_length(version, &headers)?;
     check_room(&app, &headers).await?;
+    let kind = media::archive(&headers)?;
     let done = with_body(&app, body, announced(&headers)?, move |depot, content| {
         let ingest = depot.ingest()?;
-        ingest.archive(None, content)?;
+        ingest.archive(None, kind, content)?;
         content.check()?;
         depot.keep_objects(ingest)
     });

@@ -55,11 +55,14 @@ problem_types! {
     Diverged, CONFLICT, "diverged", "The journal lacks what the volume has shown";
     NothingBefore, CONFLICT, "nothing-before", "There is nothing to go back to";
     MissingObjects, CONFLICT, "missing-objects", "Objects are missing";
+    TooManyDeletions, CONFLICT, "too-many-deletions", "More files would be removed than the write may";
+    EmptySite, CONFLICT, "empty-site", "No file would be left";
     LengthRequired, LENGTH_REQUIRED, "length-required", "The body does not say where it ends";
     StaleParent, PRECONDITION_FAILED, "stale-parent", "The live release is another one";
     PreconditionFailed, PRECONDITION_FAILED, "precondition-failed", "Something else is live";
     TooLarge, PAYLOAD_TOO_LARGE, "too-large", "The request is too large";
     ContentEncoding, UNSUPPORTED_MEDIA_TYPE, "content-encoding", "The content is encoded";
+    UnsupportedType, UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "The body is of another type";
     NoSuchRange, RANGE_NOT_SATISFIABLE, "no-such-range", "The range lies outside of the file";
     BadArchive, UNPROCESSABLE_ENTITY, "bad-archive", "The archive is refused";
     EmptyArchive, UNPROCESSABLE_ENTITY, "empty-archive", "No file is in the archive";
@@ -70,7 +73,6 @@ problem_types! {
     VolumeNotWritable, INTERNAL_SERVER_ERROR, "volume-not-writable", "The volume cannot be written to";
     Damaged, INTERNAL_SERVER_ERROR, "damaged", "What is stored was changed from outside";
     OutcomeUnknown, INTERNAL_SERVER_ERROR, "outcome-unknown", "The outcome is unknown until the next start";
-    NotBuilt, NOT_IMPLEMENTED, "not-built", "This is not possible yet";
     VolumeLocked, SERVICE_UNAVAILABLE, "volume-locked", "Another process holds the volume";
     Overloaded, SERVICE_UNAVAILABLE, "overloaded", "The process is short of a resource";
     Restarting, SERVICE_UNAVAILABLE, "restarting", "Nothing is written until the next start";

@@ -9,7 +9,7 @@ use axum::{
         Path, Query, State,
         rejection::{BytesRejection, QueryRejection},
     },
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use chrono::{DateTime, Utc};
@@ -25,9 +25,10 @@ use super::{
     conditions::precondition,
     schemas,
     stream::streamed,
+    wishes::Wishes,
 };
 use crate::{
-    depot::{self, Changed, Listed, NotATarget, Target},
+    depot::{self, Changed, Listed, NotATarget, Rollback, Target},
     digest::Digest,
     entry::{Cause, Entry, SiteId},
     manifest::File,
@@ -118,7 +119,7 @@ pub(super) struct Line<'a> {
     mtime: i64,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Content)]
 struct Content {
     digest: Digest,
@@ -173,11 +174,17 @@ pub(super) struct Differences {
     changes: Vec<Difference>,
 }
 
-#[derive(Serialize, ToSchema)]
-struct Difference {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Difference {
     path: String,
     from: Option<Content>,
     to: Option<Content>,
+}
+
+impl From<Changed> for Difference {
+    fn from(Changed { path, was, is }: Changed) -> Self {
+        Self { path: path.as_str().into(), from: was.map(Content::from), to: is.map(Content::from) }
+    }
 }
 
 /// `GET /v1/diff/{one}/{other}`: the paths in which two releases differ.
@@ -191,11 +198,7 @@ pub(super) async fn differences(
         Ok::<_, depot::Error>((from, to, depot.differences(from, to)?))
     })
     .await?;
-    let changes = changes.into_iter().map(|Changed { path, was, is }| Difference {
-        path: path.as_str().into(),
-        from: was.map(Content::from),
-        to: is.map(Content::from),
-    });
+    let changes = changes.into_iter().map(Difference::from);
     let whole = Differences { from, to, changes: changes.collect() };
     let body = streamed(&app, move |_, out| Ok(serde_json::to_writer(out, &whole)?));
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
@@ -237,9 +240,11 @@ pub(super) struct RollBack {
 pub(super) async fn roll_back(
     Caller(by): Caller,
     State(app): State<Arc<App>>,
+    uri: Uri,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
+    let Wishes { dry_run, guard } = Wishes::of(uri.query(), &headers)?;
     check_wishes(&headers)?;
     let precondition = precondition(&headers, None)?;
     let body = body.map_err(|error| Problem::bad_request(error.body_text()))?;
@@ -254,9 +259,8 @@ pub(super) async fn roll_back(
         Some(to) => named("to", &to)?,
     };
     let at_work = app.clone();
-    let outcome = blocking(&app, move |depot| {
-        depot.roll_back(&target, wish.parent, &precondition, &by).inspect(|outcome| at_work.committed(outcome))
-    });
+    let wish = Rollback { target, parent: wish.parent, precondition, guard, dry_run, by };
+    let outcome = blocking(&app, move |depot| depot.roll_back(&wish).inspect(|outcome| at_work.committed(outcome)));
     let outcome = outcome.await?;
     Ok(Written::site(&outcome).into_response())
 }

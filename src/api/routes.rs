@@ -18,7 +18,7 @@ use utoipa::openapi::path::Parameter;
 use super::{
     App, Problem,
     answer::{self, Written},
-    caller, deploys, objects, openapi,
+    caller, deploys, form, objects, openapi,
     operation::{Access, Operation, bytes, header, json, operation, query, segment},
     problems::ProblemType::{self, *},
     read, releases, schemas, site,
@@ -31,6 +31,7 @@ const FOLDER: &str = "/site/{folder}/";
 const SITE: &str = "/site/";
 
 const ARCHIVES: &[&str] = &["application/x-tar", "application/gzip", "application/zstd", "application/zip"];
+const FORM: &[&str] = &["multipart/form-data"];
 const ANYTHING: &[&str] = &["*/*"];
 
 /// What may be wrong with any request that needs a token.
@@ -39,7 +40,6 @@ const ASKING: &[ProblemType] = &[BadRequest, Unauthorized, ForeignOrigin, Overlo
 const READING: &[ProblemType] = &[VolumeFailed, VolumeNotWritable, Damaged];
 /// With writing.
 const WRITING: &[ProblemType] = &[
-    NotBuilt,
     PreconditionFailed,
     ForeignContent,
     Diverged,
@@ -55,7 +55,9 @@ const WRITING: &[ProblemType] = &[
 const SENDING: &[ProblemType] = &[LengthRequired, BodyCut, BodyIdle, ContentEncoding, DigestMismatch];
 /// With what a path names.
 const PLACES: &[ProblemType] = &[BadPath, PathConflict];
-const ARCHIVED: &[ProblemType] = &[BadPath, PathConflict, BadArchive, EmptyArchive];
+const ARCHIVED: &[ProblemType] = &[BadPath, PathConflict, BadArchive, EmptyArchive, UnsupportedType];
+/// With what a guard refuses.
+const GUARDED: &[ProblemType] = &[TooManyDeletions, EmptySite];
 
 /// All operations.
 #[rustfmt::skip]
@@ -78,26 +80,26 @@ pub(super) fn table() -> Vec<Operation> {
             .fails(&[ASKING, READING, &[BadPath, NotFound, NoSuchRange]]),
         operation(Method::PUT, FILE, Caller, site::put)
             .named("putFile", "One file, published when the answer comes")
-            .with([path()]).with(preconditions()).with(digests())
+            .with([path()]).with(preconditions()).with(guards()).with(digests())
             .takes(bytes(ANYTHING).optional())
             .answers(200, "It replaced another, or was there", Some(json::<Written>()))
             .answers(201, "It is new", Some(json::<Written>()))
-            .fails(&[ASKING, SENDING, PLACES, WRITING]),
+            .fails(&[ASKING, SENDING, PLACES, WRITING, GUARDED]),
         operation(Method::DELETE, FILE, Caller, site::delete)
             .named("deleteFile", "A file less")
-            .with([path()]).with(preconditions())
+            .with([path()]).with(preconditions()).with(guards())
             .answers(200, "It is gone", Some(json::<Written>()))
-            .fails(&[ASKING, PLACES, WRITING, &[NotFound, ContentEncoding]]),
+            .fails(&[ASKING, PLACES, WRITING, GUARDED, &[NotFound, ContentEncoding]]),
 
         operation(Method::DELETE, FOLDER, Caller, site::delete)
             .named("deleteFolder", "A folder less, with all that is in it")
-            .with([folder()]).with(preconditions())
+            .with([folder()]).with(preconditions()).with(guards())
             .answers(200, "It is gone", Some(json::<Written>()))
-            .fails(&[ASKING, PLACES, WRITING, &[NotFound, ContentEncoding]]),
+            .fails(&[ASKING, PLACES, WRITING, GUARDED, &[NotFound, ContentEncoding]]),
     ];
     for (route, ids, parameters) in [
-        (SITE, ["readSite", "putSite", "patchSite"], None),
-        (FOLDER, ["readFolder", "putFolder", "patchFolder"], Some(folder())),
+        (SITE, ["readSite", "putSite", "patchSite", "postSite"], None),
+        (FOLDER, ["readFolder", "putFolder", "patchFolder", "postFolder"], Some(folder())),
     ] {
         table.extend([
             operation(Method::GET, route, Reader, read::get)
@@ -111,16 +113,22 @@ pub(super) fn table() -> Vec<Operation> {
                 .fails(&[ASKING, READING, &[BadPath, NotFound, NoSuchRange]]),
             operation(Method::PUT, route, Caller, site::put)
                 .named(ids[1], "An archive in place of all that lies in the folder")
-                .with(parameters.clone()).with(preconditions()).with(digests())
+                .with(parameters.clone()).with(preconditions()).with(guards()).with(digests())
                 .takes(bytes(ARCHIVES))
                 .answers(200, "It is live", Some(json::<Written>()))
-                .fails(&[ASKING, SENDING, ARCHIVED, WRITING]),
+                .fails(&[ASKING, SENDING, ARCHIVED, WRITING, GUARDED]),
             operation(Method::PATCH, route, Caller, site::patch)
                 .named(ids[2], "An archive merged into the folder")
-                .with(parameters).with(preconditions()).with(digests())
+                .with(parameters.clone()).with(preconditions()).with(guards()).with(digests())
                 .takes(bytes(ARCHIVES))
                 .answers(200, "It is live", Some(json::<Written>()))
-                .fails(&[ASKING, SENDING, ARCHIVED, WRITING]),
+                .fails(&[ASKING, SENDING, ARCHIVED, WRITING, GUARDED]),
+            operation(Method::POST, route, Caller, form::post)
+                .named(ids[3], "The files of a form, merged into the folder as one release")
+                .with(parameters).with(preconditions()).with(guards()).with(digests())
+                .takes(bytes(FORM))
+                .answers(200, "They are live", Some(json::<Written>()))
+                .fails(&[ASKING, SENDING, PLACES, WRITING, GUARDED, &[UnsupportedType]]),
         ]);
     }
     table.extend([
@@ -132,12 +140,12 @@ pub(super) fn table() -> Vec<Operation> {
             .fails(&[ASKING, READING]),
         operation(Method::POST, "/v1/releases", Caller, deploys::deploy)
             .named("deploy", "A release by its manifest, or by the changes to another; objects are sent before")
-            .with(preconditions()).with(digests())
+            .with(preconditions()).with(guards()).with(digests())
             .with([header::<String>("Content-Encoding", "gzip or zstd")])
             .takes(json::<deploys::Request>())
             .answers(200, "Nothing differed: no release was made", Some(json::<Written>()))
             .answers(201, "The release is live", Some(json::<Written>()))
-            .fails(&[ASKING, SENDING, PLACES, WRITING,
+            .fails(&[ASKING, SENDING, PLACES, WRITING, GUARDED,
                      &[TooLarge, MissingObjects, WrongSize, StaleParent, NoSuchRelease, AmbiguousRelease, EmptyArchive]]),
         operation(Method::GET, "/v1/releases/{id}", Caller, releases::one)
             .named("readRelease", "A release and its files")
@@ -156,10 +164,10 @@ pub(super) fn table() -> Vec<Operation> {
             .fails(&[ASKING, READING, &[NoSuchOperation]]),
         operation(Method::POST, "/v1/rollback", Caller, releases::roll_back)
             .named("rollBack", "An old release again: `to`, or the last other deploy, seed or adoption")
-            .with(preconditions())
+            .with(preconditions()).with(guards())
             .takes(json::<releases::RollBack>().optional())
             .answers(200, "It is live", Some(json::<Written>()))
-            .fails(&[ASKING, WRITING, &[ContentEncoding, StaleParent, NoSuchRelease, AmbiguousRelease, NothingBefore]]),
+            .fails(&[ASKING, WRITING, GUARDED, &[ContentEncoding, StaleParent, NoSuchRelease, AmbiguousRelease, NothingBefore]]),
         operation(Method::HEAD, "/v1/objects/{digest}", Caller, objects::head)
             .named("findObject", "Whether an object need not be sent")
             .with([segment::<Digest>("digest", "Its SHA-256")])
@@ -194,13 +202,26 @@ fn id(name: &str) -> Parameter {
     segment::<schemas::Id>(name, "An entry's number, or the first 8 or more digits of the release id")
 }
 
-fn preconditions() -> [Parameter; 2] {
+fn preconditions() -> [Parameter; 3] {
     [
         header::<String>(
             "If-Match",
             "412 unless what is live has this ETag: the file's, or the site's, its release id",
         ),
         header::<String>("If-None-Match", "412 when what is live has this ETag; with `*`, when anything is there"),
+        header::<String>(
+            "If-Unmodified-Since",
+            "412 when what is live is newer: the file, or the release. Not asked where If-Match is",
+        ),
+    ]
+}
+
+/// How far a write may go, and whether it is only rehearsed.
+fn guards() -> [Parameter; 3] {
+    [
+        query::<schemas::MaxDelete>("max-delete", "How many files it may remove: a number, a part of them, or all"),
+        query::<bool>("allow-empty", "Whether it may leave no file"),
+        header::<schemas::Boolean>("Dry-Run", "?1: answers 200 with what would change, and changes nothing"),
     ]
 }
 

@@ -74,6 +74,24 @@ impl PartialSchema for Id {
     }
 }
 
+/// How many files a write may remove.
+pub(super) struct MaxDelete;
+
+impl PartialSchema for MaxDelete {
+    fn schema() -> RefOr<Schema> {
+        text().pattern(Some("^([0-9]{1,18}|([0-9]|[1-9][0-9]|100)%|all)$")).into()
+    }
+}
+
+/// A boolean of RFC 9651.
+pub(super) struct Boolean;
+
+impl PartialSchema for Boolean {
+    fn schema() -> RefOr<Schema> {
+        text().enum_values(Some(["?0", "?1"])).into()
+    }
+}
+
 /// A UUID.
 pub(super) struct Uuid;
 

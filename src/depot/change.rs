@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use super::{Error, Precondition};
+use super::{Error, Guard, Precondition};
 use crate::{
     digest::Digest,
     disk::Staged,
@@ -69,6 +69,8 @@ pub struct Proposal<'a> {
     pub parent: Option<Digest>,
     /// What the caller believes to be live, apart from that.
     pub precondition: Precondition,
+    /// What it may do to the site; none: whatever it likes, as seeds and adoptions may.
+    pub guard: Option<Guard>,
     /// Asked last; when it says no, nothing happens.
     pub condition: Option<&'a Condition<'a>>,
     /// Names the operation.
@@ -86,6 +88,7 @@ impl Proposal<'_> {
             message: None,
             parent: None,
             precondition: Precondition::default(),
+            guard: None,
             condition: None,
             op: random::uuid(),
         }

@@ -8,8 +8,8 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Change, Depot, Error, Proposal, State,
-    plan::{Difference, Plan, plan},
+    Change, Changed, Depot, Error, Proposal, State,
+    plan::{Difference, Overlay, Plan, plan},
 };
 use crate::{
     digest::Digest,
@@ -39,28 +39,38 @@ pub struct Outcome {
     pub removed: u64,
     /// Bytes of the files set.
     pub bytes: u64,
+    /// When nothing of it was done: the paths that would change. Then `head` is what would be.
+    pub rehearsed: Option<Vec<Changed>>,
 }
 
 impl Outcome {
-    fn nothing(head: Arc<Committed>) -> Self {
-        Self { head, is_new: false, creates: false, changed: 0, removed: 0, bytes: 0 }
+    pub(super) fn nothing(head: Arc<Committed>) -> Self {
+        Self { head, is_new: false, creates: false, changed: 0, removed: 0, bytes: 0, rehearsed: None }
     }
 
-    fn of(head: Arc<Committed>, changes: &[Difference]) -> Self {
+    pub(super) fn of(head: Arc<Committed>, changes: &[Difference]) -> Self {
         let set = changes.iter().filter_map(|change| change.is);
         let (changed, bytes) = set.fold((0, 0), |(files, bytes), (file, _)| (files + 1, bytes + file.size));
         let removed = changes.iter().filter(|change| change.is.is_none()).count() as u64;
         let creates = changes.iter().any(|change| change.was.is_none());
-        Self { head, is_new: true, creates, changed, removed, bytes }
+        Self { head, is_new: true, creates, changed, removed, bytes, rehearsed: None }
     }
 }
 
 impl Depot {
-    /// Commits `proposal`, whose files lie in `staging`, and shows it.
+    /// Commits `proposal`, whose files lie in `staging`, and shows it. One whose files lie nowhere is only rehearsed.
     ///
     /// # Errors
     /// Before the entry is made: as the cause says, and the old release stands. After: [`Error::OutcomeUnknown`].
     pub fn commit(&self, staging: &Staging, proposal: &Proposal<'_>) -> Result<Outcome, Error> {
+        if let Change::Put { clear: true, files, .. } = &proposal.change
+            && files.is_empty()
+        {
+            return Err(Error::Nothing);
+        }
+        if staging.is_nowhere() {
+            return self.rehearse(proposal);
+        }
         match self.try_commit(staging, proposal) {
             Err(error) if self.made_room(&error) => match self.try_commit(staging, proposal) {
                 // What was staged is gone with what an adoption needed.
@@ -72,11 +82,6 @@ impl Depot {
     }
 
     fn try_commit(&self, staging: &Staging, proposal: &Proposal<'_>) -> Result<Outcome, Error> {
-        if let Change::Put { clear: true, files, .. } = &proposal.change
-            && files.is_empty()
-        {
-            return Err(Error::Nothing);
-        }
         let state = self.state_for_writing()?;
         let _lock = self.lock(&state, self.patience)?;
         self.check_divergence()?;
@@ -151,6 +156,10 @@ impl Depot {
             {
                 return Ok(Outcome::nothing(head.ok_or(Error::Nothing)?));
             }
+            if let Some(guard) = proposal.guard {
+                let nodes = Overlay::new(state.store.nodes(), &planned.nodes);
+                guard.check(proposal, &nodes, head.as_deref(), &planned)?;
+            }
             self.check_objects(state, &proposal.change, &planned)?;
             let entry = Entry {
                 version: 1,
@@ -180,7 +189,7 @@ impl Depot {
 
     /// The release that a change goes back to, or begins from, may have been dropped since it was found, and its nodes
     /// with it, though this process remembers some. Now that nothing can be removed, it is looked for once more.
-    fn check_kept(state: &State, change: &Change, current: Option<Digest>) -> Result<(), Error> {
+    pub(super) fn check_kept(state: &State, change: &Change, current: Option<Digest>) -> Result<(), Error> {
         let (release, times) = match change {
             Change::Restore(release) => (release.manifest, Some(release.times)),
             Change::Deploy { base: Some(base), .. } if current != Some(*base) => (*base, None),
@@ -209,7 +218,7 @@ impl Depot {
     }
 
     /// Whether all is there that a client says it has sent, now that nobody can remove anything.
-    fn check_objects(&self, state: &State, change: &Change, planned: &Plan) -> Result<(), Error> {
+    pub(super) fn check_objects(&self, state: &State, change: &Change, planned: &Plan) -> Result<(), Error> {
         let Change::Deploy { objects, .. } = change else { return Ok(()) };
         let mut missing = BTreeSet::new();
         for (file, _) in planned.changes.iter().filter_map(|change| change.is) {

@@ -2,8 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Change, Depot, Error, Outcome, Precondition, Proposal, Target};
-use crate::{digest::Digest, disk::Staging, entry::Cause, manifest::File, path::SitePath};
+use super::{Change, Depot, Error, Guard, Outcome, Precondition, Proposal, Target};
+use crate::{
+    digest::Digest,
+    disk::{Staged, Staging},
+    entry::Cause,
+    manifest::File,
+    path::SitePath,
+};
 
 /// What a release is to be.
 #[derive(Debug)]
@@ -18,6 +24,10 @@ pub struct Deploy {
     pub parent: Option<Digest>,
     /// What else must hold.
     pub precondition: Precondition,
+    /// What it may do to the site.
+    pub guard: Guard,
+    /// Whether it is only thought through.
+    pub dry_run: bool,
     /// What is said about it.
     pub message: Option<String>,
     /// Who.
@@ -30,11 +40,20 @@ impl Depot {
     /// # Errors
     /// [`Error::Missing`] with the objects that are still to be sent; as [`Depot::commit`].
     pub fn deploy(&self, deploy: Deploy) -> Result<Outcome, Error> {
-        let Deploy { base, set, remove, parent, precondition, message, by } = deploy;
-        if base.is_none() && set.is_empty() {
-            return Err(Error::Nothing);
+        let Deploy { base, set, remove, parent, precondition, guard, dry_run, message, by } = deploy;
+        if base.is_none() && set.is_empty() && !guard.allow_empty {
+            return Err(Error::EmptySite);
         }
         let base = base.map(|base| self.entry(&base)).transpose()?.map(|base| base.entry.release);
+        if dry_run {
+            return self.rehearse_deploy(base, set, remove, |change| Proposal {
+                parent,
+                precondition,
+                guard: Some(guard),
+                message,
+                ..Proposal::new(change, Cause::Upload, &by)
+            });
+        }
         let state = self.state_for_writing()?;
         let staging = Staging::create(&state.home.staging, state.home.mode)?;
         let (mut objects, mut missing) = (HashMap::new(), BTreeSet::new());
@@ -54,9 +73,43 @@ impl Depot {
         let change = Change::Deploy { base, set, remove, objects };
         let outcome = self.commit(
             &staging,
-            &Proposal { parent, precondition, message, ..Proposal::new(change, Cause::Upload, &by) },
+            &Proposal {
+                parent,
+                precondition,
+                guard: Some(guard),
+                message,
+                ..Proposal::new(change, Cause::Upload, &by)
+            },
         )?;
         self.drop_waiting(&state, sent.iter());
         Ok(outcome)
+    }
+
+    /// The objects stay where they wait.
+    fn rehearse_deploy<'a>(
+        &self,
+        base: Option<Digest>,
+        set: BTreeMap<SitePath, File>,
+        remove: Vec<SitePath>,
+        propose: impl FnOnce(Change) -> Proposal<'a>,
+    ) -> Result<Outcome, Error> {
+        let (mut objects, mut missing) = (HashMap::new(), BTreeSet::new());
+        for File { digest, size, .. } in set.values() {
+            match self.object_size(digest)? {
+                None => drop(missing.insert(*digest)),
+                Some(real) if real != *size => {
+                    return Err(Error::Size { digest: *digest, said: *size, real });
+                }
+                Some(_) => {
+                    let (digest, size) = (*digest, *size);
+                    let staged = Staged { digest, size, executable: false, modified: None, name: String::new() };
+                    objects.insert(digest, staged);
+                }
+            }
+        }
+        if !missing.is_empty() {
+            return Err(Error::Missing(missing.into_iter().collect()));
+        }
+        self.rehearse(&propose(Change::Deploy { base, set, remove, objects }))
     }
 }

@@ -57,6 +57,20 @@ pub enum Error {
         /// The digest of what is live; none when nothing is.
         current: Option<Digest>,
     },
+    /// A write would remove more files than it may.
+    #[error(
+        "{removed} of {files} files would be removed, which is more than this write may: say max-delete=N, N% or all in \
+         the query if that is meant"
+    )]
+    TooManyDeletions {
+        /// Files that would go.
+        removed: u64,
+        /// Files that are live.
+        files: u64,
+    },
+    /// A write would leave a site without a file.
+    #[error("no file would be left: say allow-empty=true in the query if that is meant")]
+    EmptySite,
     /// Objects that a deploy names and that nobody has sent.
     #[error("{} objects are still to be sent", .0.len())]
     Missing(Vec<Digest>),

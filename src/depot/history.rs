@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, str::FromStr, sync::Arc};
 
-use super::{Change, Depot, Error, Outcome, Precondition, Proposal, State};
+use super::{Change, Depot, Error, Guard, Outcome, Precondition, Proposal, State};
 use crate::{
     digest::Digest,
+    disk::Staging,
     entry::{Cause, Committed},
 };
 
@@ -20,6 +21,32 @@ pub enum Target {
     Seq(u64),
     /// The release whose id begins so.
     Release(String),
+}
+
+/// A wish to go back.
+#[derive(Clone, Debug)]
+pub struct Rollback {
+    /// Where to.
+    pub target: Target,
+    /// The live release that it is made for; another one refuses it.
+    pub parent: Option<Digest>,
+    /// What else must hold.
+    pub precondition: Precondition,
+    /// What it may do to the site.
+    pub guard: Guard,
+    /// Whether it is only thought through.
+    pub dry_run: bool,
+    /// Who.
+    pub by: String,
+}
+
+impl Rollback {
+    /// To `target`, whatever is live.
+    #[must_use]
+    pub fn new(target: Target, by: &str) -> Self {
+        let (parent, precondition, guard) = (None, Precondition::default(), Guard::default());
+        Self { target, parent, precondition, guard, dry_run: false, by: by.into() }
+    }
 }
 
 /// A text that names no release.
@@ -54,56 +81,44 @@ impl Depot {
         Ok(history.take(limit).collect::<Result<_, _>>()?)
     }
 
-    /// Makes the release that `target` names live again, with the times it had.
+    /// Makes the release that its target names live again, with the times it had.
     ///
     /// # Errors
     /// When there is no such release, `parent` is not live, or the disk refuses.
-    pub fn roll_back(
-        &self,
-        target: &Target,
-        parent: Option<Digest>,
-        precondition: &Precondition,
-        by: &str,
-    ) -> Result<Outcome, Error> {
+    pub fn roll_back(&self, wish: &Rollback) -> Result<Outcome, Error> {
         self.check_divergence()?;
         let state = self.state()?.ok_or(Error::NothingBefore)?;
-        match self.try_roll_back(&state, target, parent, precondition, by) {
+        match self.try_roll_back(&state, wish) {
             // What is held back is for this.
             Err(error) if self.is_full(&error) && self.release_reserve(&state)? => {
                 tracing::warn!(%error, "the volume is full: the reserve is used for this rollback");
                 self.note_cramped();
-                self.try_roll_back(&state, target, parent, precondition, by)
+                self.try_roll_back(&state, wish)
             }
             done => done,
         }
     }
 
-    fn try_roll_back(
-        &self,
-        state: &State,
-        target: &Target,
-        parent: Option<Digest>,
-        precondition: &Precondition,
-        by: &str,
-    ) -> Result<Outcome, Error> {
-        let staging = state.home.stage()?;
+    fn try_roll_back(&self, state: &State, wish: &Rollback) -> Result<Outcome, Error> {
+        let staging = if wish.dry_run { Staging::nowhere(&state.home.staging)? } else { state.home.stage()? };
         loop {
             let current = state.store.journal().head()?.ok_or(Error::NothingBefore)?.entry.release;
-            if parent.is_some_and(|parent| parent != current) {
+            if wish.parent.is_some_and(|parent| parent != current) {
                 return Err(Error::Stale { current: Some(current) });
             }
-            let found = self.find_entry(target, current)?;
+            let found = self.find_entry(&wish.target, current)?;
             let message = format!("back to {} of entry {}", found.entry.release, found.entry.seq);
             let change = Change::Restore(found.entry.release());
             let proposal = Proposal {
                 parent: Some(current),
-                precondition: precondition.clone(),
+                precondition: wish.precondition.clone(),
+                guard: Some(wish.guard),
                 message: Some(message),
-                ..Proposal::new(change, Cause::Rollback, by)
+                ..Proposal::new(change, Cause::Rollback, &wish.by)
             };
             match self.commit(&staging, &proposal) {
                 // Somebody published meanwhile: what lies before that is another release.
-                Err(Error::Stale { .. }) if parent.is_none() => {}
+                Err(Error::Stale { .. }) if wish.parent.is_none() => {}
                 done => return done,
             }
         }

@@ -11,7 +11,7 @@ use super::{Change, Depot, Error};
 use crate::{
     disk::{Staged, Staging},
     path::SitePath,
-    source::{self, Progress, Reading, Summary},
+    source::{self, Format, Progress, Reading, Summary},
 };
 
 /// What one operation has taken in so far. Dropped without a commit, it leaves nothing.
@@ -30,11 +30,15 @@ impl Depot {
     pub fn ingest(&self) -> Result<Ingest, Error> {
         let state = self.state_for_writing()?;
         let staging = state.home.stage()?;
-        Ok(Ingest { staging, files: Mutex::default() })
+        Ok(Ingest::of(staging))
     }
 }
 
 impl Ingest {
+    pub(super) fn of(staging: Staging) -> Self {
+        Self { staging, files: Mutex::default() }
+    }
+
     pub(super) fn scratch(&self) -> io::Result<File> {
         self.staging.scratch().map_err(|error| io::Error::new(error.source.kind(), error))
     }
@@ -65,10 +69,15 @@ impl Ingest {
     /// Takes all files of an archive in, to lie in `folder` (or in the whole site).
     ///
     /// # Errors
-    /// When it is no archive, or holds what may not come in.
-    pub fn archive(&self, folder: Option<&SitePath>, bytes: &mut dyn Read) -> Result<Summary, Error> {
+    /// When it is no archive, or not the `announced` kind, or holds what may not come in.
+    pub fn archive(
+        &self,
+        folder: Option<&SitePath>,
+        announced: Option<Format>,
+        bytes: &mut dyn Read,
+    ) -> Result<Summary, Error> {
         let progress = Progress::default();
-        self.reading(folder, &progress, |reading| source::read_archive(bytes, reading)).map_err(unwrap_own)
+        self.reading(folder, &progress, |reading| source::read_archive(bytes, announced, reading)).map_err(unwrap_own)
     }
 
     /// What was taken in, as a change that puts it; with `clear`, in place of what lies in `folder`.
@@ -108,6 +117,7 @@ impl Ingest {
 
     fn discard(&self, staged: Option<Staged>) {
         if let Some(staged) = staged
+            && !self.staging.is_nowhere()
             && let Err(error) = self.staging.directory().unlink(&staged.name)
         {
             tracing::debug!(%error, "a file that was taken in twice stays until the end");

@@ -101,6 +101,14 @@ impl Depot {
         Ok(true)
     }
 
+    /// Whether something lingers at `gone`, or below it.
+    pub(super) fn would_purge(state: &State, gone: &SitePath) -> Result<bool, Error> {
+        let before = state.home.lingering()?;
+        let mut after = before.clone();
+        purge(&mut after, gone);
+        Ok(after != before)
+    }
+
     /// Removes what has lingered long enough. The caller holds the lock, and the volume shows `head`.
     pub(super) fn expire(&self, state: &State, head: &Committed) -> Result<(), Error> {
         let before = state.home.lingering()?;

@@ -4,7 +4,7 @@ use super::Error;
 use crate::{
     digest::Digest,
     entry::Committed,
-    manifest::{File, Nodes, Tree},
+    manifest::{File, Nodes, Time, Tree},
     path::SitePath,
 };
 
@@ -35,12 +35,14 @@ pub struct Precondition {
     pub matches: Option<Tags>,
     /// What must not be there.
     pub matches_not: Option<Tags>,
+    /// The second (since 1970) after which it must not have changed. Not asked where `matches` is: that is more exact.
+    pub unmodified_since: Option<i64>,
 }
 
 impl Precondition {
     /// Checks it under the lock.
     pub(super) fn check(&self, nodes: &dyn Nodes, head: Option<&Committed>) -> Result<(), Error> {
-        if self.matches.is_none() && self.matches_not.is_none() {
+        if *self == (Self { file: self.file.clone(), ..Self::default() }) {
             return Ok(());
         }
         let current = match (&self.file, head) {
@@ -51,7 +53,18 @@ impl Precondition {
             }
         };
         let holds = self.matches.as_ref().is_none_or(|tags| tags.have(current))
-            && !self.matches_not.as_ref().is_some_and(|tags| tags.have(current));
+            && !self.matches_not.as_ref().is_some_and(|tags| tags.have(current))
+            && self.is_unmodified(nodes, head)?;
         if holds { Ok(()) } else { Err(Error::Precondition { current }) }
+    }
+
+    /// What has no time, since nothing is there, cannot be compared (RFC 9110, section 13.1.4).
+    fn is_unmodified(&self, nodes: &dyn Nodes, head: Option<&Committed>) -> Result<bool, Error> {
+        let (Some(since), None, Some(head)) = (self.unmodified_since, &self.matches, head) else { return Ok(true) };
+        let modified = match &self.file {
+            None => Some(head.entry.at.timestamp()),
+            Some(path) => Tree::<Time>::new(nodes, head.entry.times).find(path)?.and_then(|time| time.mtime),
+        };
+        Ok(modified.is_none_or(|modified| modified <= since))
     }
 }

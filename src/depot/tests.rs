@@ -154,15 +154,13 @@ fn a_rollback_brings_bytes_and_times_back() {
     pod.put("index.html", "newer").expect("put");
     let between = mtime(&pod);
     assert!(between > before, "within one second too: {between} after {before}");
-    let back = pod.depot.roll_back(&Target::Before, None, &Precondition::default(), "test").expect("back");
+    let back = pod.depot.roll_back(&Rollback::new(Target::Before, "test")).expect("back");
     assert_eq!((pod.read("index.html").as_deref(), mtime(&pod)), (Some("seed"), before));
     pod.put("index.html", "third").expect("put");
     assert!(mtime(&pod) > between, "a time never comes twice with other bytes");
-    assert!(matches!(
-        pod.depot.roll_back(&Target::Seq(77), None, &Precondition::default(), "t"),
-        Err(Error::NoSuchRelease(_))
-    ));
-    let stale = pod.depot.roll_back(&Target::Before, Some(back.head.entry.release), &Precondition::default(), "t");
+    assert!(matches!(pod.depot.roll_back(&Rollback::new(Target::Seq(77), "t")), Err(Error::NoSuchRelease(_))));
+    let stale =
+        pod.depot.roll_back(&Rollback { parent: Some(back.head.entry.release), ..Rollback::new(Target::Before, "t") });
     assert!(matches!(stale, Err(Error::Stale { .. })));
 }
 
@@ -203,7 +201,7 @@ fn what_lies_in_the_way_is_never_lost() {
     assert_eq!(pod.read("mine.html").as_deref(), Some("x"));
     let causes: Vec<_> = pod.depot.history(None, 9).expect("read").iter().map(|one| one.entry.cause).collect();
     assert_eq!(causes, [Cause::Patch, Cause::Adopt, Cause::Seed]);
-    pod.depot.roll_back(&Target::Seq(2), None, &Precondition::default(), "test").expect("back to it");
+    pod.depot.roll_back(&Rollback::new(Target::Seq(2), "test")).expect("back to it");
     assert_eq!(pod.read("mine.html").as_deref(), Some("by hand"));
 }
 
@@ -340,7 +338,7 @@ fn a_file_becomes_a_folder_and_a_folder_a_file() {
     let read = |name| pod.read(name);
     assert_eq!(read("a").as_deref(), Some("file now"));
     assert_eq!(read("index.html/deep/page").as_deref(), Some("folder now"));
-    pod.depot.roll_back(&Target::Before, None, &Precondition::default(), "test").expect("and back");
+    pod.depot.roll_back(&Rollback::new(Target::Before, "test")).expect("and back");
     assert_eq!((read("a/d.js").as_deref(), read("index.html").as_deref()), (Some("d"), Some("seed")));
     assert!(pod.depot.recover().expect("all is well").is_nothing());
 }
@@ -382,7 +380,7 @@ fn a_file_copied_over_a_link_does_not_keep_the_application_from_starting() {
     assert_eq!(pod.read("index.html").as_deref(), Some("by hand"), "it is in nobody's way yet");
     pod.put("index.html", "x").expect("it is adopted first");
     assert_eq!(pod.read("index.html").as_deref(), Some("x"));
-    pod.depot.roll_back(&Target::Seq(3), None, &Precondition::default(), "test").expect("back to it");
+    pod.depot.roll_back(&Rollback::new(Target::Seq(3), "test")).expect("back to it");
     assert_eq!(pod.read("index.html").as_deref(), Some("by hand"));
 }
 

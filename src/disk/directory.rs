@@ -18,7 +18,10 @@ use rustix::{
 };
 
 use super::{Error, Kind, Stat};
-use crate::digest::{Digest, Hasher};
+use crate::{
+    digest::{Digest, Hasher},
+    random,
+};
 
 /// Bytes read at a time.
 const CHUNK: usize = 128 * 1024;
@@ -152,6 +155,25 @@ impl Directory {
         let name = name.as_ref();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         self.beneath(name, flags, mode).map(File::from).map_err(self.failed("openat2", name))
+    }
+
+    /// A file without a name, for writing and reading. Where the file system has none (`O_TMPFILE`), it has one for a
+    /// moment.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn nameless(&self) -> Result<File, Error> {
+        let here = Path::new(".");
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        match fs::openat(&*self.fd, here, flags, Mode::from_raw_mode(0o600)) {
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
+                let name = format!(".nfs{}", random::uuid().simple());
+                let file = self.create(&name, 0o600)?;
+                self.unlink(&name)?;
+                Ok(file)
+            }
+            made => made.map(File::from).map_err(self.failed("openat", here)),
+        }
     }
 
     /// The file `name` to lock: made when it is not there, opened for reading where writing is not allowed.

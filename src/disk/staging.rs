@@ -33,7 +33,8 @@ pub struct Staging {
     directory: Directory,
     parent: Directory,
     name: String,
-    _lock: File,
+    /// None where nothing is kept.
+    lock: Option<File>,
     file_system: FileSystem,
     count: AtomicUsize,
     mode: u32,
@@ -96,7 +97,23 @@ impl Staging {
         directory.stat(LOCK)?;
         let file_system = directory.file_system()?;
         let (parent, count, abilities) = (parent.clone(), AtomicUsize::new(0), Abilities::default());
-        Ok(Some(Self { directory, parent, name, _lock: lock, file_system, count, mode, abilities }))
+        Ok(Some(Self { directory, parent, name, lock: Some(lock), file_system, count, mode, abilities }))
+    }
+
+    /// One that keeps nothing and makes nothing, for work that is only rehearsed near `directory`: its files are hashed.
+    ///
+    /// # Errors
+    /// When the directory cannot be asked.
+    pub fn nowhere(directory: &Directory) -> Result<Self, Error> {
+        let (directory, parent, file_system) = (directory.clone(), directory.clone(), directory.file_system()?);
+        let (name, count, abilities) = (String::new(), AtomicUsize::new(0), Abilities::default());
+        Ok(Self { directory, parent, name, lock: None, file_system, count, mode: 0o700, abilities })
+    }
+
+    /// Whether nothing is kept here.
+    #[must_use]
+    pub fn is_nowhere(&self) -> bool {
+        self.lock.is_none()
     }
 
     /// Works by what the file system can do, for whoever has tried.
@@ -139,6 +156,10 @@ impl Staging {
     /// # Errors
     /// When `content` fails, or the disk.
     pub fn file(&self, content: &mut dyn Read, executable: bool) -> Result<Staged, StageError> {
+        if self.is_nowhere() {
+            let (digest, size) = pass(content, |_| Ok(()))?;
+            return Ok(Staged { digest, size, executable, modified: None, name: String::new() });
+        }
         let name = self.fresh_name();
         let written = self.write(content, executable, &name);
         if written.is_err() {
@@ -151,21 +172,9 @@ impl Staging {
     fn write(&self, content: &mut dyn Read, executable: bool, name: &str) -> Result<Staged, StageError> {
         let mut file = self.directory.create(name, 0o600)?;
         let failed = |call, source| Error { call, path: self.directory.path().join(name), source };
-        let (mut hasher, mut size) = (Hasher::new(), 0_u64);
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            let filled = match content.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(filled) => filled,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(StageError::Read(error)),
-            };
-            hasher.update(&chunk[..filled]);
-            file.write_all(&chunk[..filled]).map_err(|error| failed("write", error))?;
-            size += filled as u64;
-        }
+        let (digest, size) = pass(content, |chunk| file.write_all(chunk).map_err(|error| failed("write", error)))?;
         close(file).map_err(|errno| failed("close", errno.into()))?;
-        Ok(Staged { digest: hasher.finish(), size, executable, modified: None, name: name.into() })
+        Ok(Staged { digest, size, executable, modified: None, name: name.into() })
     }
 
     /// Writes `bytes` to a new file, not yet synced; gives its name.
@@ -209,6 +218,9 @@ impl Staging {
     /// # Errors
     /// When it cannot be made.
     pub fn scratch(&self) -> Result<File, Error> {
+        if self.is_nowhere() {
+            return self.directory.nameless();
+        }
         let name = self.fresh_name();
         let file = self.directory.create(&name, 0o600)?;
         self.directory.unlink(&name)?;
@@ -246,6 +258,22 @@ impl Staging {
     }
 }
 
+/// Gives `content` to `take`, a chunk at a time, and tells its digest and size.
+fn pass(content: &mut dyn Read, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(Digest, u64), StageError> {
+    let (mut hasher, mut size, mut chunk) = (Hasher::new(), 0_u64, vec![0; CHUNK]);
+    loop {
+        let filled = match content.read(&mut chunk) {
+            Ok(0) => return Ok((hasher.finish(), size)),
+            Ok(filled) => filled,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(StageError::Read(error)),
+        };
+        hasher.update(&chunk[..filled]);
+        take(&chunk[..filled])?;
+        size += filled as u64;
+    }
+}
+
 /// Removes a directory that has no lock file: newborn, or of somebody who died while making or removing it. An empty one
 /// goes at once, and whoever is just making it makes another. In one that holds anything a lock file was there before
 /// that: when it is not there now, its owner is gone.
@@ -262,6 +290,9 @@ fn sweep_unlocked(parent: &Directory, name: &Path) -> Result<bool, Error> {
 
 impl Drop for Staging {
     fn drop(&mut self) {
+        if self.is_nowhere() {
+            return;
+        }
         if let Err(error) = self.parent.remove_all(&self.name) {
             tracing::warn!(%error, "a staging directory stays until the next start");
         }

@@ -11,6 +11,7 @@ mod tar;
 mod zip;
 
 use std::{
+    fmt,
     fs::File,
     io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom},
 };
@@ -25,14 +26,15 @@ const BUFFER: usize = 64 * 1024;
 /// The largest window that a zstd archive may ask for, as a power of two: 128 MiB, the limit of the zstd program itself.
 const ZSTD_WINDOW: u32 = 27;
 
-/// Hands over all files of an archive that comes as a stream, such as the body of an upload.
+/// Hands over all files of an archive that comes as a stream, such as the body of an upload; one that is not what was
+/// `announced` is refused.
 ///
 /// # Errors
 /// [`Error::Body`] when `bytes` fails, [`Kind::Refused`](super::Kind::Refused) for what an archive may not be,
 /// [`Kind::Empty`](super::Kind::Empty) for one without files.
-pub fn read_archive(bytes: &mut dyn Read, reading: &Reading<'_>) -> Result<Summary, Error> {
+pub fn read_archive(bytes: &mut dyn Read, announced: Option<Format>, reading: &Reading<'_>) -> Result<Summary, Error> {
     let mut watched = Watched { bytes, failure: None };
-    let outcome = read_stream("the archive", &mut watched, reading);
+    let outcome = read_stream("the archive", &mut watched, announced, reading);
     match watched.failure {
         Some(source) => Err(Error::Body { source }),
         None => outcome,
@@ -48,17 +50,32 @@ pub(super) fn read_file(place: &str, mut file: &File, reading: &Reading<'_>) -> 
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     match Format::of(&head[..length]) {
         Ok(Format::Zip) => not_empty(place, zip::read(place, file, reading)?),
-        _ => read_stream(place, file, reading),
+        _ => read_stream(place, file, None, reading),
     }
 }
 
-/// What the first bytes say.
+/// A kind of archive, as the first bytes tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+pub enum Format {
+    /// A plain tar.
     Tar,
+    /// A tar in gzip.
     Gzip,
+    /// A tar in zstd.
     Zstd,
+    /// A zip.
     Zip,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Tar => "tar",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Zip => "zip",
+        })
+    }
 }
 
 impl Format {
@@ -81,11 +98,23 @@ impl Format {
     }
 }
 
-fn read_stream(place: &str, mut bytes: impl Read, reading: &Reading<'_>) -> Result<Summary, Error> {
+fn read_stream(
+    place: &str,
+    mut bytes: impl Read,
+    announced: Option<Format>,
+    reading: &Reading<'_>,
+) -> Result<Summary, Error> {
     let broken = |error: io::Error| Error::malformed(place, error);
     let mut head = [0; 512];
     let length = fill(&mut bytes, &mut head).map_err(broken)?;
-    let format = Format::of(&head[..length]).map_err(|why| Error::malformed(place, why))?;
+    let format = Format::of(&head[..length]).map_err(|why| match announced {
+        Some(announced) => Error::malformed(place, format!("is announced as {announced} and {why}")),
+        None => Error::malformed(place, why),
+    })?;
+    if let Some(announced) = announced.filter(|announced| *announced != format) {
+        let why = format!("is announced as {announced}, and its first bytes are those of {format}");
+        return Err(Error::malformed(place, why));
+    }
     let mut bytes = BufReader::with_capacity(BUFFER, head[..length].chain(bytes));
     let summary = match format {
         Format::Tar => read_tar(place, &mut bytes, reading)?,

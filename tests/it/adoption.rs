@@ -89,7 +89,7 @@ fn the_first_write_adopts_what_is_there_and_a_rollback_brings_it_back() {
         if flags[1] != "files" {
             eventually("what was exchanged out goes", Duration::from_secs(20), || nothing_replaced(&pod).then_some(()));
         }
-        served.put("/site/", tar(&[("new.html", b"n")])).expect(200);
+        served.put("/site/?max-delete=all", tar(&[("new.html", b"n")])).expect(200);
         assert_eq!(contents(&root).into_keys().collect::<Vec<_>>(), ["new.html"], "{flags:?}");
         drop(served);
         let before = listing(&pod.volume());
@@ -106,7 +106,7 @@ fn any_first_write_adopts() {
     assert_eq!((pod.causes(), pod.volume().join("photos").exists()), (vec!["adopt".into(), "patch".into()], false));
     drop(served);
     let pod = pod_of_theirs("");
-    pod.serve().put("/site/", tar(&[("index.html", b"ours")])).expect(200);
+    pod.serve().put("/site/?max-delete=all", tar(&[("index.html", b"ours")])).expect(200);
     assert_eq!((pod.causes(), contents(&pod.volume()).len()), (vec!["adopt".into(), "upload".into()], 1));
     let pod = pod_of_theirs("");
     pod.serve().patch("/site/photos/", tar(&[("c.jpg", b"c")])).expect(200);

@@ -88,7 +88,7 @@ fn deleting_and_rolling_back_purge_at_once() {
         served.put("/site/", tar(FIRST)).expect(200);
         served.put("/site/", tar(SECOND)).expect(200);
         served.put("/site/bad.js", "bad").expect(201);
-        served.put("/site/", tar(&[("index.html", b"4")])).expect(200);
+        served.put("/site/?max-delete=all", tar(&[("index.html", b"4")])).expect(200);
         assert!(names(pod, root).contains(&"bad.js".into()));
         served.rollback(&json!({ "to": first })).expect(200);
         let all: Vec<_> = contents(&pod.volume().join(root)).into_keys().collect();

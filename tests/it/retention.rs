@@ -167,7 +167,7 @@ fn go_back_on_a_full_disk(options: &str, eat: impl Fn(&Path)) {
     let first: Vec<_> = (0..20).map(|number| format!("folder-{}/{number}.txt", number % 4)).collect();
     let first: Vec<_> = first.iter().map(|name| (name.as_str(), name.as_bytes())).collect();
     served.put("/site/", tar(&first)).expect(200);
-    served.put("/site/", tar(&[("index.html", b"second")])).expect(200);
+    served.put("/site/?max-delete=all", tar(&[("index.html", b"second")])).expect(200);
     let second = contents(&pod.volume());
     let reserve = pod.volume().join(".longshore/reserve");
     let held = || fs::read_dir(&reserve).map_or(0, |list| list.count());

@@ -8,7 +8,7 @@ use super::*;
 
 fn read(bytes: &[u8]) -> (Basket, Result<Summary, Error>) {
     let basket = Basket::default();
-    let outcome = basket.fill(|reading| read_archive(&mut &*bytes, reading));
+    let outcome = basket.fill(|reading| read_archive(&mut &*bytes, None, reading));
     (basket, outcome)
 }
 
@@ -329,7 +329,7 @@ fn tells_a_broken_stream_from_a_broken_archive() {
     let plain = plain();
     for bytes in [&plain[..700], &gz(&plain)[..60], &zst(&plain)[..40], &zip(&[("a", b"1")])[..20]] {
         let basket = Basket::default();
-        let error = basket.fill(|reading| read_archive(&mut Broken(bytes), reading)).expect_err("it broke");
+        let error = basket.fill(|reading| read_archive(&mut Broken(bytes), None, reading)).expect_err("it broke");
         assert!(matches!(&error, Error::Body { source } if source.kind() == io::ErrorKind::ConnectionReset), "{error}");
     }
 }
@@ -346,6 +346,6 @@ fn the_taker_ends_a_bomb() {
         }
     };
     let reading = Reading { sink: &sink, forget: &|_| (), scratch: &|| tempfile::tempfile(), progress: &progress };
-    let outcome = read_archive(&mut &*bomb, &reading);
+    let outcome = read_archive(&mut &*bomb, None, &reading);
     assert!(matches!(outcome, Err(Error::Sink { source, .. }) if source.to_string() == "the quota is hit"));
 }

@@ -86,7 +86,7 @@ impl Deed {
     fn delete(random: &mut Random) -> Self {
         let path = if random.percent(30) { *random.pick(&FOLDERS) } else { *random.pick(&PATHS) };
         let claim = Claim { only_below: Some(path.to_owned()), ..Claim::default() };
-        Self { method: "DELETE", path: format!("/site/{path}"), body: Vec::new(), claim }
+        Self { method: "DELETE", path: format!("/site/{path}?allow-empty=true"), body: Vec::new(), claim }
     }
 
     /// A whole site or a folder: of so few files that each is synced by itself, or of so many that `syncfs` is used.
@@ -95,7 +95,7 @@ impl Deed {
         let count = if is_large { random.between(17, 60) } else { random.between(2, 9) };
         let (body, has) = pack(&files(random, count), folder);
         let claim = Claim { has, only_below: Some(folder.to_owned()), is: None };
-        Self { method: "PUT", path: format!("/site/{folder}"), body, claim }
+        Self { method: "PUT", path: format!("/site/{folder}?max-delete=all"), body, claim }
     }
 
     fn merge(random: &mut Random) -> Self {
