@@ -20,6 +20,7 @@ mod objects;
 mod openapi;
 mod operation;
 mod parts;
+mod pin;
 pub mod probes;
 mod problems;
 mod range;
@@ -30,6 +31,7 @@ mod schemas;
 mod site;
 mod stall;
 mod stream;
+mod sync;
 pub mod tokens;
 mod wishes;
 
@@ -39,7 +41,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use crate::{depot::Depot, shutdown::Shutdown, telemetry::Metrics};
+use crate::{depot::Depot, follow::Asker, shutdown::Shutdown, telemetry::Metrics};
 use tokens::Tokens;
 
 /// What every handler may use.
@@ -51,6 +53,8 @@ pub struct App {
     pub tokens: Option<Tokens>,
     /// Whether reading needs no token.
     pub public_read: bool,
+    /// Who looks at the followed source; none when none is followed.
+    pub asker: Option<Asker>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// To end the process when an outcome is unknown.

@@ -4,6 +4,10 @@
 //! network file systems, and a ConfigMap's swap shows only on the directory around the link). Each look first asks for
 //! a mark that is cheap to get; content is read only when that changed.
 
+mod ask;
+
+pub use ask::{Answer, Asker, Asks, Looked, asking};
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -44,28 +48,52 @@ struct Seen {
     release: Option<Digest>,
 }
 
+/// What is known from one look to the next.
+#[derive(Clone, Copy, Debug, Default)]
+struct Memory {
+    seen: Option<Seen>,
+    /// Whether it was said that the site is locked.
+    was_locked: bool,
+}
+
 impl Follow {
     /// Follows until `shutdown` begins. Failures are logged and tried again.
-    pub async fn run(self, shutdown: Shutdown) {
+    pub async fn run(self, mut asks: Asks, shutdown: Shutdown) {
         let stirred = Arc::new(Notify::new());
         let _watchers: Vec<_> = self.from.iter().filter_map(|from| watch(from, &stirred)).collect();
         let this = Arc::new(self);
         this.metrics.follows();
-        let mut seen = None;
+        let mut memory = Memory::default();
+        let mut waiting = Vec::new();
         while !shutdown.is_begun() {
+            asks.take(&mut waiting);
             let look = Arc::clone(&this);
             let runtime = Handle::current();
-            let looking = tokio::task::spawn_blocking(move || look.look(seen, &runtime));
+            let looking = tokio::task::spawn_blocking(move || {
+                let mut memory = memory;
+                let answer = look.look(&mut memory, &runtime);
+                (memory, answer)
+            });
             tokio::select! {
                 // A source that does not answer may take a minute: nobody waits for it, and what is staged is swept.
                 () = shutdown.recv() => break,
                 looked = looking => match looked {
-                    Ok(now) => seen = now,
-                    Err(error) => tracing::error!(%error, "a look at the source failed"),
+                    Ok((now, answer)) => {
+                        memory = now;
+                        for ask in waiting.drain(..) {
+                            // Who asked may have gone.
+                            let _ = ask.send(answer.clone());
+                        }
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "a look at the source failed");
+                        waiting.clear();
+                    }
                 }
             }
             tokio::select! {
                 () = shutdown.recv() => break,
+                ask = asks.next() => waiting.push(ask),
                 stirred = timeout(this.every, stirred.notified()) => if stirred.is_ok() {
                     tokio::time::sleep(SETTLE).await;
                 }
@@ -73,13 +101,23 @@ impl Follow {
         }
     }
 
-    fn look(&self, seen: Option<Seen>, runtime: &Handle) -> Option<Seen> {
-        match self.try_look(seen, runtime) {
+    fn look(&self, memory: &mut Memory, runtime: &Handle) -> Answer {
+        match self.try_look(memory.seen, runtime) {
             Ok((now, outcome)) => {
                 self.metrics.looked(outcome);
-                Some(now)
+                *memory = Memory { seen: Some(now), was_locked: false };
+                Ok(Looked { outcome, head: self.depot.head().map_err(Arc::new)? })
+            }
+            Err(error @ Error::Pinned(_)) => {
+                // Said once. What was seen is not remembered: it follows once the release is unlocked.
+                if !std::mem::replace(&mut memory.was_locked, true) {
+                    tracing::info!(%error, "the source is not followed while the site is locked");
+                }
+                self.metrics.looked(Outcome::Unchanged);
+                Err(error.into())
             }
             Err(error) => {
+                memory.was_locked = false;
                 let outcome = match &error {
                     Error::Source(error) => match error.kind() {
                         Kind::Absent | Kind::Empty => Outcome::Absent,
@@ -90,7 +128,10 @@ impl Follow {
                 };
                 tracing::warn!(error = &error as &dyn std::error::Error, "the source cannot be followed now");
                 self.metrics.looked(outcome);
-                seen
+                match outcome {
+                    Outcome::Absent => Ok(Looked { outcome, head: self.depot.head().map_err(Arc::new)? }),
+                    _ => Err(error.into()),
+                }
             }
         }
     }

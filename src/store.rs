@@ -8,9 +8,11 @@ mod audit;
 mod journal;
 mod nodes;
 mod objects;
+mod pin;
 
 pub use audit::Shelf;
 pub use journal::{Appended, Content, History, Journal, Piece};
+pub use pin::Pin;
 
 use std::collections::BTreeSet;
 

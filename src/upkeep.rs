@@ -39,8 +39,10 @@ impl Upkeep {
                 shutdown.begin();
                 return;
             }
-            let depot = self.depot.clone();
+            let (depot, metrics) = (self.depot.clone(), self.metrics.clone());
             let looked = move || {
+                // Another process may have pinned it.
+                metrics.pins(!matches!(depot.pin(), Ok(None)));
                 depot.tend()?;
                 depot.served()
             };

@@ -51,6 +51,33 @@ impl Problem {
         Self::new(ProblemType::NotFound, format!("nothing lies at {path:?}"))
     }
 
+    pub(super) fn no_source() -> Self {
+        Self::new(ProblemType::NoSource, "no source is followed here: start with --from and --every")
+    }
+
+    pub(super) fn ending() -> Self {
+        Self::new(ProblemType::Restarting, "this process ends, or its look at the source failed: see its log").after(5)
+    }
+
+    /// What keeps a source from being followed.
+    pub(super) fn of_look(error: &depot::Error) -> Self {
+        match error {
+            depot::Error::Source(cause) if cause.kind() == source::Kind::Unreachable => {
+                Self::new(ProblemType::SourceUnreachable, chain(error)).after(5)
+            }
+            depot::Error::Source(cause)
+                if matches!(cause.kind(), source::Kind::Denied | source::Kind::Cut | source::Kind::Failed) =>
+            {
+                Self::new(ProblemType::SourceFailed, chain(error))
+            }
+            other => Self::from(other),
+        }
+    }
+
+    pub(super) fn not_locked() -> Self {
+        Self::new(ProblemType::NotLocked, "the site is not locked: `PUT /v1/lock` locks it")
+    }
+
     pub(super) fn no_such_operation(op: &str) -> Self {
         let detail = format!("no entry was made by {op:?}: it did not come about, or is not kept any more");
         Self::new(ProblemType::NoSuchOperation, detail)
@@ -174,9 +201,15 @@ fn find<'a, T: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 
 
 impl From<depot::Error> for Problem {
     fn from(error: depot::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&depot::Error> for Problem {
+    fn from(error: &depot::Error) -> Self {
         use depot::Error as E;
-        let detail = chain(&error);
-        match &error {
+        let detail = chain(error);
+        match error {
             E::OutcomeUnknown { op, .. } => Self::new(ProblemType::OutcomeUnknown, detail).with("op", json!(op)),
             E::Adrift => Self::new(ProblemType::Restarting, detail).after(5),
             E::Diverged(_) => Self::new(ProblemType::Diverged, detail),
@@ -192,7 +225,7 @@ impl From<depot::Error> for Problem {
                 Self::new(ProblemType::PathConflict, detail)
             }
             E::Manifest(manifest::Error::Path(_)) => Self::bad_path(&detail),
-            E::Content(_) if find::<BodyIdle>(&error).is_some() => Self::new(ProblemType::BodyIdle, detail),
+            E::Content(_) if find::<BodyIdle>(error).is_some() => Self::new(ProblemType::BodyIdle, detail),
             E::Content(_) => Self::cut(detail),
             E::NotFound(path) => Self::not_found(path),
             E::Nothing => Self::new(ProblemType::EmptyArchive, detail),
@@ -204,6 +237,7 @@ impl From<depot::Error> for Problem {
                 .with("removed", json!(removed))
                 .with("files", json!(files)),
             E::EmptySite => Self::new(ProblemType::EmptySite, detail),
+            E::Pinned(pin) => Self::new(ProblemType::Locked, detail).with("lock", json!(pin)),
             E::Missing(missing) => Self::new(ProblemType::MissingObjects, detail).with("missing", json!(missing)),
             E::Size { digest, real, .. } => {
                 Self::new(ProblemType::WrongSize, detail).with("digest", json!(digest)).with("size", json!(real))

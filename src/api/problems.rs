@@ -48,6 +48,7 @@ problem_types! {
     NoSuchRoute, NOT_FOUND, "no-such-route", "No such route";
     NoSuchRelease, NOT_FOUND, "no-such-release", "The journal has no such release";
     NoSuchOperation, NOT_FOUND, "no-such-operation", "The journal has no such operation";
+    NotLocked, NOT_FOUND, "not-locked", "Nothing is locked";
     MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not possible here";
     BodyIdle, REQUEST_TIMEOUT, "body-idle", "The body stopped coming";
     PathConflict, CONFLICT, "path-conflict", "A file and a folder cannot share a path";
@@ -57,6 +58,7 @@ problem_types! {
     MissingObjects, CONFLICT, "missing-objects", "Objects are missing";
     TooManyDeletions, CONFLICT, "too-many-deletions", "More files would be removed than the write may";
     EmptySite, CONFLICT, "empty-site", "No file would be left";
+    NoSource, CONFLICT, "no-source", "No source is followed";
     LengthRequired, LENGTH_REQUIRED, "length-required", "The body does not say where it ends";
     StaleParent, PRECONDITION_FAILED, "stale-parent", "The live release is another one";
     PreconditionFailed, PRECONDITION_FAILED, "precondition-failed", "Something else is live";
@@ -68,11 +70,14 @@ problem_types! {
     EmptyArchive, UNPROCESSABLE_ENTITY, "empty-archive", "No file is in the archive";
     DigestMismatch, UNPROCESSABLE_ENTITY, "digest-mismatch", "Other bytes came than were announced";
     WrongSize, UNPROCESSABLE_ENTITY, "wrong-size", "An object has another size";
+    Locked, LOCKED, "locked", "The release is locked";
     Internal, INTERNAL_SERVER_ERROR, "internal", "Longshore failed";
     VolumeFailed, INTERNAL_SERVER_ERROR, "volume-failed", "The volume failed";
     VolumeNotWritable, INTERNAL_SERVER_ERROR, "volume-not-writable", "The volume cannot be written to";
     Damaged, INTERNAL_SERVER_ERROR, "damaged", "What is stored was changed from outside";
     OutcomeUnknown, INTERNAL_SERVER_ERROR, "outcome-unknown", "The outcome is unknown until the next start";
+    SourceUnreachable, BAD_GATEWAY, "source-unreachable", "The followed source does not answer";
+    SourceFailed, BAD_GATEWAY, "source-failed", "The followed source cannot be read";
     VolumeLocked, SERVICE_UNAVAILABLE, "volume-locked", "Another process holds the volume";
     Overloaded, SERVICE_UNAVAILABLE, "overloaded", "The process is short of a resource";
     Restarting, SERVICE_UNAVAILABLE, "restarting", "Nothing is written until the next start";

@@ -20,8 +20,9 @@ use super::{
     answer::{self, Written},
     caller, deploys, form, objects, openapi,
     operation::{Access, Operation, bytes, header, json, operation, query, segment},
+    pin,
     problems::ProblemType::{self, *},
-    read, releases, schemas, site,
+    read, releases, schemas, site, sync,
 };
 use crate::digest::Digest;
 
@@ -40,6 +41,7 @@ const ASKING: &[ProblemType] = &[BadRequest, Unauthorized, ForeignOrigin, Overlo
 const READING: &[ProblemType] = &[VolumeFailed, VolumeNotWritable, Damaged];
 /// With writing.
 const WRITING: &[ProblemType] = &[
+    Locked,
     PreconditionFailed,
     ForeignContent,
     Diverged,
@@ -186,6 +188,25 @@ pub(super) fn table() -> Vec<Operation> {
             .takes(bytes(ARCHIVES))
             .answers(200, "They wait", Some(json::<objects::SentMany>()))
             .fails(&[ASKING, SENDING, ARCHIVED, WRITING]),
+        operation(Method::POST, "/v1/sync", Caller, sync::sync)
+            .named("sync", "A look at the followed source that begins now")
+            .answers(200, "What it found", [json::<sync::Synced>()])
+            .answers(202, "It takes longer than a request may", [json::<sync::Synced>()])
+            .fails(&[ASKING, WRITING, &[ContentEncoding, NoSource, SourceUnreachable, SourceFailed]]),
+        operation(Method::GET, "/v1/lock", Caller, pin::get)
+            .named("readLock", "Who locked the release, and why")
+            .answers(200, "It is locked", [json::<schemas::Pin>()])
+            .fails(&[ASKING, READING, &[NotLocked]]),
+        operation(Method::PUT, "/v1/lock", Caller, pin::put)
+            .named("lock", "No release follows on the live one until it is unlocked")
+            .takes(json::<pin::Lock>().optional())
+            .answers(200, "The same caller had locked it", [json::<schemas::Pin>()])
+            .answers(201, "It is locked", [json::<schemas::Pin>()])
+            .fails(&[ASKING, WRITING, &[ContentEncoding, StaleParent]]),
+        operation(Method::DELETE, "/v1/lock", Caller, pin::delete)
+            .named("unlock", "Releases may follow again")
+            .answers(204, "It is unlocked", None)
+            .fails(&[ASKING, WRITING, &[ContentEncoding, NotLocked]]),
     ]);
     table
 }

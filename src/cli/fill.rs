@@ -6,7 +6,7 @@ use tokio::runtime;
 
 use super::{Failure, locations, progress::Display};
 use crate::{
-    depot::{Depot, Filled, Occasion, Options, Waiting},
+    depot::{Depot, Error, Filled, Occasion, Options, Waiting},
     settings::Fill,
     shutdown::Shutdown,
     source::Progress,
@@ -33,6 +33,11 @@ pub(super) fn run(settings: &Fill) -> Result<(), Failure> {
     let display = Display::of(&progress);
     let filled = depot.fill(&from, settings.when, Occasion::Fill, runtime.handle(), &progress);
     drop(display);
+    if let Err(Error::Pinned(pin)) = &filled {
+        // Whoever locked it wants what is there: the pod may start with it.
+        tracing::warn!(by = pin.by, at = %pin.at, message = pin.message, "the site is locked: it stays as it is");
+        return Ok(());
+    }
     match filled? {
         Filled::Seeded(outcome) => {
             let entry = &outcome.head.entry;

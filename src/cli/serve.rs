@@ -16,7 +16,7 @@ use crate::{
         tokens::Tokens,
     },
     depot::{Depot, Options},
-    follow::Follow,
+    follow::{self, Follow},
     inspect::Inspect,
     settings::{Access, Serve},
     shutdown::Shutdown,
@@ -66,7 +66,9 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     let _watching = watching.map_err(|error| Failure::other(error.into()))?;
     recover(&depot, &metrics).await?;
 
+    let (asker, asks) = follow::asking();
     let app = Arc::new(App {
+        asker: (!from.is_empty()).then_some(asker),
         depot: depot.clone(),
         tokens,
         public_read: settings.public_read,
@@ -79,7 +81,7 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     let inspecting = tokio::spawn(inspect.run(shutdown.clone()));
     let following = (!from.is_empty()).then(|| {
         let follow = Follow { depot: depot.clone(), from, every: settings.every, when: settings.when, metrics };
-        tokio::spawn(follow.run(shutdown.clone()))
+        tokio::spawn(follow.run(asks, shutdown.clone()))
     });
     health.set_started();
     let cut = listener::serve(uploads.listener, api::router(app), Limits::default(), shutdown.clone()).await;
@@ -134,6 +136,7 @@ async fn recover(depot: &Arc<Depot>, metrics: &Metrics) -> Result<(), Failure> {
         tracing::info!(?recovered, "finished what an earlier run left");
     }
     metrics.diverges(depot.is_diverged());
+    metrics.pins(!matches!(depot.pin(), Ok(None)));
     match head {
         Some((seq, release)) => {
             metrics.shows(seq);

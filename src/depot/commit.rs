@@ -85,6 +85,7 @@ impl Depot {
         let state = self.state_for_writing()?;
         let _lock = self.lock(&state, self.patience)?;
         self.check_divergence()?;
+        Self::check_unpinned(&state)?;
         let (mut admitted, mut adoptions) = (Admitted::default(), 0);
         loop {
             let path = match self.attempt(&state, staging, proposal, &mut admitted) {

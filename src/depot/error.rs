@@ -71,6 +71,14 @@ pub enum Error {
     /// A write would leave a site without a file.
     #[error("no file would be left: say allow-empty=true in the query if that is meant")]
     EmptySite,
+    /// Somebody pinned the live release.
+    #[error(
+        "{} locked this site at {}{}: `DELETE /v1/lock` unlocks it",
+        .0.by,
+        .0.at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        .0.message.as_ref().map(|message| format!(" ({message})")).unwrap_or_default()
+    )]
+    Pinned(Box<store::Pin>),
     /// Objects that a deploy names and that nobody has sent.
     #[error("{} objects are still to be sent", .0.len())]
     Missing(Vec<Digest>),

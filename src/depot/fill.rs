@@ -26,7 +26,7 @@ impl Depot {
     /// Fills the volume from the first of `locations` that is there, by the rule `when`.
     ///
     /// # Errors
-    /// When no source is there, one cannot be read, or the volume cannot be written to.
+    /// [`Error::Pinned`] while the release is pinned; when no source is there, one cannot be read, or the volume cannot be written to.
     pub fn fill(
         &self,
         locations: &[Location],
@@ -44,6 +44,10 @@ impl Depot {
         }
         if let Some(head) = head.filter(|head| !Self::may_seed(Some(head), when)) {
             return Ok(Filled::Kept(head));
+        }
+        // Asked again under the lock; here so that no source is read for nothing.
+        if let Some(state) = self.state()? {
+            Self::check_unpinned(&state)?;
         }
         let mut absent = None;
         for location in locations {

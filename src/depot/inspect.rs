@@ -97,14 +97,16 @@ impl Depot {
         let Some(head) = self.shown_head(&state)? else { return Ok(None) };
         let mut drift = self.drift(&state, &head)?;
         looks.see(&drift);
-        if self.adopts && !self.is_adrift() && self.adopt_drift(&state, &head, &drift, looks)? {
+        // What is pinned stays: what was changed by hand is only told, until it may become an entry.
+        let adopts = self.adopts && state.store.pin()?.is_none();
+        if adopts && !self.is_adrift() && self.adopt_drift(&state, &head, &drift, looks)? {
             let Some(head) = self.shown_head(&state)? else { return Ok(None) };
             drift = self.drift(&state, &head)?;
             looks.see(&drift);
         }
         let is_fit = |what: &Drifted| !matches!(what, Drifted::Unfit(_));
         let is_unsettled =
-            self.adopts && drift.0.iter().any(|((place, path), what)| is_fit(what) && !looks.is_still(*place, path));
+            adopts && drift.0.iter().any(|((place, path), what)| is_fit(what) && !looks.is_still(*place, path));
         let paths: BTreeSet<String> = drift.0.into_keys().map(|(_, path)| path).collect();
         Ok(Some(Look { drifted: paths.into_iter().collect(), is_unsettled }))
     }

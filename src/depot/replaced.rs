@@ -90,6 +90,10 @@ impl Depot {
             tracing::warn!(%unfit, "was put by hand into a folder while it was adopted, and goes");
         }
         if !written.is_empty() {
+            if state.store.pin()?.is_some() {
+                // It waits where it is until it may become an entry.
+                return Ok(false);
+            }
             let why = "what was written while it was adopted";
             self.adopt(state, Some(head), Adoption { files: written, why, ..Adoption::default() })?;
             // Looked at once more from there.

@@ -33,6 +33,7 @@ pub struct Metrics {
     live_seq: Gauge<u64, AtomicU64>,
     /// 1 while the journal lacks what the volume has shown.
     diverged: Gauge,
+    pinned: Gauge,
     /// Unix time, in seconds, at which this process last made the volume show another release; 0 when never.
     last_publish: Gauge<f64, AtomicU64>,
     /// Files that the volume shows otherwise than the release has them.
@@ -112,6 +113,7 @@ impl Metrics {
             releases: Family::default(),
             live_seq: Gauge::default(),
             diverged: Gauge::default(),
+            pinned: Gauge::default(),
             last_publish: Gauge::default(),
             drift: Gauge::default(),
             looks: Family::default(),
@@ -133,6 +135,7 @@ impl Metrics {
         registry.register("live_seq", "Journal entry that the volume shows", metrics.live_seq.clone());
         let diverged = metrics.diverged.clone();
         registry.register("diverged", "Whether the journal lacks what the volume has shown", diverged);
+        registry.register("locked", "Whether somebody locked the live release", metrics.pinned.clone());
         registry.register(
             "last_publish_timestamp_seconds",
             "Unix time at which the volume last came to show another release",
@@ -178,6 +181,11 @@ impl Metrics {
     /// Notes whether the journal lacks what the volume has shown.
     pub fn diverges(&self, diverges: bool) {
         self.diverged.set(i64::from(diverges));
+    }
+
+    /// Notes whether the live release is pinned.
+    pub fn pins(&self, pins: bool) {
+        self.pinned.set(i64::from(pins));
     }
 
     /// Notes that the volume came to show entry `seq` now.
@@ -267,7 +275,9 @@ impl Route {
 }
 
 impl Outcome {
-    const fn label(self) -> &'static str {
+    /// Its word.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Committed => "committed",
             Self::Unchanged => "unchanged",

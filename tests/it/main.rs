@@ -37,6 +37,7 @@ mod nginx;
 mod oddities;
 mod part;
 mod permissions;
+mod pins;
 mod planted;
 mod pod;
 mod power;
@@ -53,6 +54,7 @@ mod settings;
 mod sources;
 mod stopping;
 mod stored;
+mod sync;
 mod tls;
 mod tokens;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
