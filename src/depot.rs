@@ -43,6 +43,7 @@ mod retain;
 mod seed;
 #[cfg(test)]
 mod tests;
+mod told;
 mod verify;
 mod watch;
 
@@ -67,6 +68,7 @@ pub use precondition::{Precondition, Tags};
 pub use reconcile::{Decision, Reconciled};
 pub use repair::Repair;
 pub use seed::{Occasion, When};
+pub use told::Untold;
 pub use verify::{Finding, Lost, Needs, Place, Scope, Verified, grouped};
 
 use std::{

@@ -26,6 +26,7 @@ pub mod disk;
 pub mod doctor;
 pub mod entry;
 pub mod follow;
+pub mod hooks;
 pub mod inspect;
 pub mod manifest;
 pub mod path;

@@ -19,7 +19,10 @@ mod rules;
 mod tests;
 mod values;
 
-use crate::depot::{Keep, Layout, When};
+use crate::{
+    depot::{Keep, Layout, When},
+    hooks::Address,
+};
 
 /// Everything one run of the program needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,6 +140,10 @@ pub struct Serve {
     pub grace: Duration,
     /// Where to write the addresses once they are bound.
     pub addresses_file: Option<PathBuf>,
+    /// Who is told of each release that is live.
+    pub post_publish: Option<Address>,
+    /// How long that may take to answer.
+    pub post_publish_timeout: Duration,
     /// Whether what somebody changes by hand is committed.
     pub adopt_changes: bool,
     /// How the volume shows a release; none: as it has it.

@@ -39,6 +39,7 @@ pub use self::{
 };
 use self::{bucket::Bucket, download::Download, local::Local};
 use crate::{digest::Digest, path::SitePath};
+pub(crate) use client::build as build_client;
 
 /// One file on its way in.
 #[derive(Debug, Clone)]

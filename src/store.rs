@@ -9,6 +9,7 @@ mod journal;
 mod nodes;
 mod objects;
 mod pin;
+mod told;
 
 pub use audit::Shelf;
 pub use journal::{Appended, Content, History, Journal, Piece};

@@ -8,7 +8,7 @@ use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt, u
 
 mod metrics;
 
-pub use metrics::{CONTENT_TYPE, Metrics, Outcome, Route, Uploading};
+pub use metrics::{CONTENT_TYPE, Metrics, Outcome, Route, Told, Uploading};
 
 use crate::settings::{Log, LogFormat};
 

@@ -9,7 +9,8 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
-use serde::Deserialize;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
     body::{blocking, check_wishes},
     caller::Caller,
 };
-use crate::digest::Digest;
+use crate::{depot::Pin, digest::Digest};
 
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -26,10 +27,30 @@ pub(super) struct Lock {
     parent: Option<Digest>,
 }
 
+/// A lock, as it is sent.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Locked {
+    /// Who.
+    by: String,
+    /// Since when.
+    at: DateTime<Utc>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// What was live then; null when nothing was.
+    release: Option<Digest>,
+}
+
+impl From<Pin> for Locked {
+    fn from(Pin { by, at, message, release }: Pin) -> Self {
+        Self { by, at, message, release }
+    }
+}
+
 /// `GET /v1/lock`: who pinned the release, and why.
 pub(super) async fn get(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     match blocking(&app, |depot| depot.pin()).await? {
-        Some(pin) => Ok(Json(pin).into_response()),
+        Some(pin) => Ok(Json(Locked::from(pin)).into_response()),
         None => Err(Problem::not_locked()),
     }
 }
@@ -54,7 +75,7 @@ pub(super) async fn put(
     let (by, release) = (&*pinned.pin.by, pinned.pin.release.map(|release| release.to_string()));
     tracing::info!(by, release, message = pinned.pin.message, "locked: no release follows until it is unlocked");
     let status = if pinned.is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(pinned.pin)).into_response())
+    Ok((status, Json(Locked::from(pinned.pin))).into_response())
 }
 
 /// `DELETE /v1/lock`: releases may follow again.

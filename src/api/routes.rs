@@ -195,13 +195,13 @@ pub(super) fn table() -> Vec<Operation> {
             .fails(&[ASKING, WRITING, &[ContentEncoding, NoSource, SourceUnreachable, SourceFailed]]),
         operation(Method::GET, "/v1/lock", Caller, pin::get)
             .named("readLock", "Who locked the release, and why")
-            .answers(200, "It is locked", [json::<schemas::Pin>()])
+            .answers(200, "It is locked", [json::<pin::Locked>()])
             .fails(&[ASKING, READING, &[NotLocked]]),
         operation(Method::PUT, "/v1/lock", Caller, pin::put)
             .named("lock", "No release follows on the live one until it is unlocked")
             .takes(json::<pin::Lock>().optional())
-            .answers(200, "The same caller had locked it", [json::<schemas::Pin>()])
-            .answers(201, "It is locked", [json::<schemas::Pin>()])
+            .answers(200, "The same caller had locked it", [json::<pin::Locked>()])
+            .answers(201, "It is locked", [json::<pin::Locked>()])
             .fails(&[ASKING, WRITING, &[ContentEncoding, StaleParent]]),
         operation(Method::DELETE, "/v1/lock", Caller, pin::delete)
             .named("unlock", "Releases may follow again")

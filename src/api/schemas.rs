@@ -109,18 +109,3 @@ impl PartialSchema for Count {
         ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).into()
     }
 }
-
-/// A lock: [`crate::store`]'s pin, as it is sent.
-#[derive(ToSchema)]
-#[schema(as = Pin)]
-#[expect(dead_code, reason = "a shape for the document; what is sent is the store's own")]
-pub(super) struct Pin {
-    /// Who.
-    by: String,
-    /// Since when.
-    at: chrono::DateTime<chrono::Utc>,
-    /// Why.
-    message: Option<String>,
-    /// What was live then.
-    release: Option<Digest>,
-}

@@ -17,6 +17,7 @@ use crate::{
     },
     depot::{Depot, Options},
     follow::{self, Follow},
+    hooks::Post,
     inspect::Inspect,
     settings::{Access, Serve},
     shutdown::Shutdown,
@@ -80,15 +81,20 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     let inspect = Inspect { depot: depot.clone(), volume: settings.volume, metrics: metrics.clone() };
     let inspecting = tokio::spawn(inspect.run(shutdown.clone()));
     let following = (!from.is_empty()).then(|| {
-        let follow = Follow { depot: depot.clone(), from, every: settings.every, when: settings.when, metrics };
+        let follow =
+            Follow { depot: depot.clone(), from, every: settings.every, when: settings.when, metrics: metrics.clone() };
         tokio::spawn(follow.run(asks, shutdown.clone()))
+    });
+    let telling = settings.post_publish.map(|to| {
+        let (depot, timeout) = (depot.clone(), settings.post_publish_timeout);
+        tokio::spawn(Post { depot, to, timeout, metrics: metrics.clone() }.run(shutdown.clone()))
     });
     health.set_started();
     let cut = listener::serve(uploads.listener, api::router(app), Limits::default(), shutdown.clone()).await;
     if cut > 0 {
         tracing::warn!(connections = cut, "cut at the end of the grace");
     }
-    finish([Some(tending), Some(inspecting), following], &shutdown).await;
+    finish([Some(tending), Some(inspecting), following, telling], &shutdown).await;
     probe_end.begin();
     drop(probing.await);
     if depot.is_adrift() {
@@ -148,7 +154,7 @@ async fn recover(depot: &Arc<Depot>, metrics: &Metrics) -> Result<(), Failure> {
 }
 
 /// Waits for tasks that end by themselves, until the grace is over.
-async fn finish(tasks: [Option<JoinHandle<()>>; 3], shutdown: &Shutdown) {
+async fn finish(tasks: [Option<JoinHandle<()>>; 4], shutdown: &Shutdown) {
     for mut task in tasks.into_iter().flatten() {
         tokio::select! {
             _ = &mut task => {}

@@ -111,7 +111,7 @@ impl Depot {
         Ok(Some(Look { drifted: paths.into_iter().collect(), is_unsettled }))
     }
 
-    fn shown_head(&self, state: &State) -> Result<Option<Arc<Committed>>, Error> {
+    pub(super) fn shown_head(&self, state: &State) -> Result<Option<Arc<Committed>>, Error> {
         let head = state.store.journal().head()?;
         // Where something real lies in place of the one link, that is what somebody did by hand.
         let shown = match self.volume.in_the_way([].into_iter())?.is_empty() {

@@ -56,6 +56,9 @@ Examples:
   The same, and look at a bucket every 5 minutes until somebody uploads:
     longshore serve --volume /usr/share/nginx/html --token-file /etc/longshore/token \\
       --from s3://sites/shop --every 5m --when unmodified
+  Tell a program in the same Pod of each release, for instance to purge a cache:
+    longshore serve --volume /usr/share/nginx/html --token-file /etc/longshore/token \\
+      --post-publish http://127.0.0.1:9000/published
   Try it out on this computer, without tokens:
     longshore serve --volume ./html --no-auth --listen 127.0.0.1:8080 --probes 127.0.0.1:9090
 
@@ -257,6 +260,15 @@ pub(super) struct ServeFlags {
     /// terminationGracePeriodSeconds [default: 25s]
     #[arg(long, value_name = "TIME", env = "LONGSHORE_GRACE")]
     pub(super) grace: Option<OsString>,
+
+    /// Address that is told of each release that is live, by a POST of JSON: again and again, until it answers 2xx or a
+    /// newer release is live. http or https; user and password in it are sent, and never logged
+    #[arg(long, value_name = "URL", env = "LONGSHORE_POST_PUBLISH")]
+    pub(super) post_publish: Option<OsString>,
+
+    /// Time that one answer of --post-publish may take, with its unit [default: 10s]
+    #[arg(long, value_name = "TIME", env = "LONGSHORE_POST_PUBLISH_TIMEOUT")]
+    pub(super) post_publish_timeout: Option<OsString>,
 
     /// File to write the two bound addresses to, as `listen=IP:PORT` and `probes=IP:PORT`; for scripts that use port 0
     #[arg(long, value_name = "FILE", env = "LONGSHORE_ADDRESSES_FILE")]

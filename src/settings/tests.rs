@@ -72,6 +72,8 @@ fn serve_has_its_defaults() {
         when: When::Unmodified,
         grace: Duration::from_secs(25),
         addresses_file: None,
+        post_publish: None,
+        post_publish_timeout: Duration::from_secs(10),
         adopt_changes: false,
         layout: None,
         keep: Keep::default(),
@@ -92,6 +94,8 @@ fn every_flag_is_also_a_variable() {
         ("LONGSHORE_WHEN", "unmodified"),
         ("LONGSHORE_GRACE", "1s"),
         ("LONGSHORE_ADDRESSES_FILE", "/a"),
+        ("LONGSHORE_POST_PUBLISH", "http://127.0.0.1:9/told"),
+        ("LONGSHORE_POST_PUBLISH_TIMEOUT", "3s"),
     ];
     let expected = Serve {
         volume: "/v".into(),
@@ -104,6 +108,8 @@ fn every_flag_is_also_a_variable() {
         when: When::Unmodified,
         grace: Duration::from_secs(1),
         addresses_file: Some("/a".into()),
+        post_publish: Some("http://127.0.0.1:9/told".parse().expect("an address")),
+        post_publish_timeout: Duration::from_secs(3),
         adopt_changes: false,
         layout: None,
         keep: Keep::default(),

@@ -4,13 +4,18 @@ use std::{ffi::OsStr, net::SocketAddr, path::PathBuf, time::Duration};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::{Layout, LogFormat, Side, When};
+use super::{Address, Layout, LogFormat, Side, When};
 
 /// The shortest time between two looks at a source: below it a volume does nothing else.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 fn text(value: &OsStr) -> Result<&str, String> {
     value.to_str().map(str::trim).ok_or_else(|| "it is not UTF-8".to_owned())
+}
+
+/// An address of a hook. What is wrong is said without it: it may have a secret.
+pub(super) fn hook(value: &OsStr) -> Result<Address, String> {
+    text(value)?.parse().map_err(str::to_owned)
 }
 
 /// A path may be any bytes.

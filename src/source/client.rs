@@ -43,7 +43,7 @@ pub(super) fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// Builds a client for addresses.
-pub(super) fn build(builder: impl Fn() -> reqwest::ClientBuilder) -> Result<reqwest::Client, reqwest::Error> {
+pub(crate) fn build(builder: impl Fn() -> reqwest::ClientBuilder) -> Result<reqwest::Client, reqwest::Error> {
     provide();
     builder().build().or_else(|error| {
         fall_back(&error);

@@ -34,6 +34,7 @@ pub struct Metrics {
     /// 1 while the journal lacks what the volume has shown.
     diverged: Gauge,
     pinned: Gauge,
+    hooks: Family<HookLabels, Counter>,
     /// Unix time, in seconds, at which this process last made the volume show another release; 0 when never.
     last_publish: Gauge<f64, AtomicU64>,
     /// Files that the volume shows otherwise than the release has them.
@@ -92,6 +93,23 @@ struct RequestLabels {
     status: &'static str,
 }
 
+/// What became of a call of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It took what it was told.
+    Accepted,
+    /// It answered otherwise.
+    Refused,
+    /// It did not answer.
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HookLabels {
+    hook: &'static str,
+    outcome: &'static str,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CauseLabel {
     cause: &'static str,
@@ -114,6 +132,7 @@ impl Metrics {
             live_seq: Gauge::default(),
             diverged: Gauge::default(),
             pinned: Gauge::default(),
+            hooks: Family::default(),
             last_publish: Gauge::default(),
             drift: Gauge::default(),
             looks: Family::default(),
@@ -136,6 +155,7 @@ impl Metrics {
         let diverged = metrics.diverged.clone();
         registry.register("diverged", "Whether the journal lacks what the volume has shown", diverged);
         registry.register("locked", "Whether somebody locked the live release", metrics.pinned.clone());
+        registry.register("hooks", "Calls of a hook", metrics.hooks.clone());
         registry.register(
             "last_publish_timestamp_seconds",
             "Unix time at which the volume last came to show another release",
@@ -181,6 +201,16 @@ impl Metrics {
     /// Notes whether the journal lacks what the volume has shown.
     pub fn diverges(&self, diverges: bool) {
         self.diverged.set(i64::from(diverges));
+    }
+
+    /// Counts a call of the post-publish hook.
+    pub fn told(&self, told: Told) {
+        let outcome = match told {
+            Told::Accepted => "accepted",
+            Told::Refused => "refused",
+            Told::Failed => "failed",
+        };
+        self.hooks.get_or_create(&HookLabels { hook: "post-publish", outcome }).inc();
     }
 
     /// Notes whether the live release is pinned.

@@ -23,6 +23,7 @@ mod fills;
 mod follow;
 mod forms;
 mod guards;
+mod hooks;
 mod hostile;
 mod hostile_archives;
 mod http;

@@ -9,7 +9,7 @@ use crate::{
     http::Answer,
     listing::contents,
     pod::{Pod, text},
-    run::eventually,
+    run::{Runs as _, eventually},
     served::{Served, to},
 };
 
@@ -105,7 +105,8 @@ fn a_lock_outlives_a_kill_and_binds_every_process_on_the_volume() {
     let again = pod.serve();
     assert_eq!(metric(&again), "longshore_locked 1");
     locked(again.put("/site/index.html", "two"));
-    again.put("/site/index.html", "two");
+    let verified = pod.command(&["verify", "--volume", text(&pod.volume())]).run();
+    assert_eq!(verified.code, Some(0), "{}", verified.stderr);
     let seed = pod.folder("seed", &[("index.html", "seed")]);
     let filled = pod.fill_with(&["--from", text(&seed), "--when", "always"]);
     assert_eq!(filled.code, Some(0), "{}", filled.stderr);
