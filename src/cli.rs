@@ -35,7 +35,7 @@ pub fn run() -> ExitCode {
     let done = telemetry::start(&settings.log).map_err(|error| Failure::other(error.into())).and_then(|()| {
         match settings.command {
             Command::Fill(fill) => fill::run(&fill),
-            Command::Serve(serve) => serve::run(serve),
+            Command::Serve(serve) => serve::run(*serve),
             Command::Verify(verify) => verify::run(&verify),
             Command::Doctor(doctor) => doctor::run(&doctor),
             Command::Reconcile(reconcile) => reconcile::run(&reconcile),

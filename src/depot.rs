@@ -82,7 +82,10 @@ use std::{
 
 use parking_lot::MutexGuard;
 
-pub use crate::volume::{Layout, Waiting};
+pub use crate::{
+    store::Pin,
+    volume::{Layout, Waiting},
+};
 
 pub use crate::source::Format;
 use crate::{

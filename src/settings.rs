@@ -57,7 +57,7 @@ pub enum Command {
     /// Fill the volume and end.
     Fill(Fill),
     /// Stay, take uploads, and perhaps follow a source.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Read everything again.
     Verify(Verify),
     /// Explain what is wrong.

@@ -27,7 +27,7 @@ pub(super) fn settings(flags: Flags, check_source: CheckSource, reading: &mut Re
     let format = reading.value("log-format", flags.log_format, values::log_format);
     let command = match flags.verb {
         Verb::Fill(flags) => fill(flags, check_source, reading).map(Command::Fill),
-        Verb::Serve(flags) => serve(flags, check_source, reading).map(Command::Serve),
+        Verb::Serve(flags) => serve(flags, check_source, reading).map(|serve| Command::Serve(Box::new(serve))),
         Verb::Verify(flags) => verify(flags, check_source, reading).map(Command::Verify),
         Verb::Doctor(flags) => doctor(flags, reading).map(Command::Doctor),
         Verb::Reconcile(flags) => reconcile(flags, reading).map(Command::Reconcile),

@@ -34,7 +34,7 @@ fn fill(arguments: &[&str], environment: &[(&str, &str)]) -> Fill {
 
 fn serve(arguments: &[&str], environment: &[(&str, &str)]) -> Serve {
     match run(&[&["serve"], arguments].concat(), environment).expect("settings").command {
-        Command::Serve(serve) => serve,
+        Command::Serve(serve) => *serve,
         other => panic!("expected serve, not {other:?}"),
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     http::{Answer, connect, raw, read_answer},
-    listing::{Listing, assert_unchanged, listing_without_directory_times, staging_leftovers},
+    listing::{Listing, assert_unchanged, listing_without_directory_times},
     pod::{Pod, TOKEN},
     served::Served,
 };
