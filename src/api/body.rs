@@ -10,6 +10,7 @@ use axum::{
     http::{HeaderMap, Version, header},
 };
 use futures_util::TryStreamExt as _;
+use serde::de::DeserializeOwned;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::{App, Problem};
@@ -113,6 +114,17 @@ where
             })
         }
         Err(_) => Err(Problem::panicked()),
+    }
+}
+
+/// What a small body says: a JSON object, or nothing. An array is refused, which serde would take for a struct's members in
+/// their order.
+pub(super) fn object<T: DeserializeOwned + Default>(body: &[u8], members: &str) -> Result<T, Problem> {
+    let wrong = |why: &str| Problem::bad_request(format!("the body is not {members}: {why}"));
+    match body.trim_ascii() {
+        [] => Ok(T::default()),
+        object @ [b'{', ..] => serde_json::from_slice(object).map_err(|error| wrong(&error.to_string())),
+        _ => Err(wrong("it is no JSON object")),
     }
 }
 

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::{
     App, Problem,
-    body::{blocking, check_wishes},
+    body::{blocking, check_wishes, object},
     caller::Caller,
 };
 use crate::{depot::Pin, digest::Digest};
@@ -64,12 +64,7 @@ pub(super) async fn put(
 ) -> Result<Response, Problem> {
     check_wishes(&headers)?;
     let body = body.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let Lock { message, parent } = if body.trim_ascii().is_empty() {
-        Lock::default()
-    } else {
-        let why = |error| Problem::bad_request(format!("the body is not {{\"message\"?, \"parent\"?}}: {error}"));
-        serde_json::from_slice(&body).map_err(why)?
-    };
+    let Lock { message, parent } = object(&body, "{\"message\"?, \"parent\"?}")?;
     let pinned = blocking(&app, move |depot| depot.set_pin(&by, message, parent)).await?;
     app.metrics.pins(true);
     let (by, release) = (&*pinned.pin.by, pinned.pin.release.map(|release| release.to_string()));

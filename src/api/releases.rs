@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use super::{
     App, Problem,
     answer::{Written, etag},
-    body::{blocking, check_wishes},
+    body::{blocking, check_wishes, object},
     caller::Caller,
     conditions::precondition,
     schemas,
@@ -248,12 +248,7 @@ pub(super) async fn roll_back(
     check_wishes(&headers)?;
     let precondition = precondition(&headers, None)?;
     let body = body.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let wish: RollBack = if body.trim_ascii().is_empty() {
-        RollBack::default()
-    } else {
-        let why = |error| Problem::bad_request(format!("the body is not {{\"to\"?, \"parent\"?}}: {error}"));
-        serde_json::from_slice(&body).map_err(why)?
-    };
+    let wish: RollBack = object(&body, "{\"to\"?, \"parent\"?}")?;
     let target = match wish.to {
         None | Some(Value::Null) => Target::Before,
         Some(to) => named("to", &to)?,
