@@ -13,7 +13,7 @@ use futures_util::TryStreamExt as _;
 use serde::de::DeserializeOwned;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use super::{App, Problem};
+use super::{App, Problem, wishes};
 use crate::{
     depot::{self, Depot},
     digest::{Digest, Hasher},
@@ -53,9 +53,11 @@ const FEW_INODES: u64 = 6;
 pub(super) async fn check_room(app: &Arc<App>, headers: &HeaderMap) -> Result<(), Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let length = length.unwrap_or_default();
+    // Making room removes something, which a rehearsal must not.
+    let may_clean = !wishes::dry_run(headers)?;
     blocking(app, move |depot| {
         let mut room = depot.room()?;
-        if (room.bytes < length || room.inodes < FEW_INODES) && depot.make_room() {
+        if may_clean && (room.bytes < length || room.inodes < FEW_INODES) && depot.make_room() {
             room = depot.room()?;
         }
         Ok::<_, depot::Error>(room)

@@ -51,7 +51,7 @@ pub(super) fn none(query: Option<&str>, headers: &HeaderMap) -> Result<(), Probl
 }
 
 /// `Dry-Run`, a boolean of RFC 9651.
-fn dry_run(headers: &HeaderMap) -> Result<bool, Problem> {
+pub(super) fn dry_run(headers: &HeaderMap) -> Result<bool, Problem> {
     let mut values = headers.get_all("dry-run").iter();
     let value = values.next().map(|value| value.as_bytes().trim_ascii());
     match (value, values.next()) {

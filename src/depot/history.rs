@@ -90,7 +90,7 @@ impl Depot {
         let state = self.state()?.ok_or(Error::NothingBefore)?;
         match self.try_roll_back(&state, wish) {
             // What is held back is for this.
-            Err(error) if self.is_full(&error) && self.release_reserve(&state)? => {
+            Err(error) if !wish.dry_run && self.is_full(&error) && self.release_reserve(&state)? => {
                 tracing::warn!(%error, "the volume is full: the reserve is used for this rollback");
                 self.note_cramped();
                 self.try_roll_back(&state, wish)

@@ -34,6 +34,9 @@ impl Depot {
         let state = self.state()?;
         let _lock = state.as_ref().map(|state| self.lock(state, self.patience)).transpose()?;
         self.check_divergence()?;
+        if let Some(state) = &state {
+            Self::check_unpinned(state)?;
+        }
         let head = state.as_ref().map(|state| state.store.journal().head()).transpose()?.flatten();
         let nodes: &dyn Nodes = state.as_ref().map_or(&NoNodes, |state| state.store.nodes());
         let current = head.as_ref().map(|head| head.entry.release);

@@ -139,3 +139,14 @@ fn schemathesis_finds_no_answer_that_is_not_in_the_document() {
     assert!(run.stdout.contains("No issues found") || run.stdout.contains("passed"), "{}", run.stdout);
     assert_eq!(served.get("/v1/releases").status, 200);
 }
+
+#[test]
+fn an_array_is_no_object() {
+    let pod = seeded();
+    let served = pod.serve();
+    // serde would take a struct's members from it in their order.
+    for (method, path) in [("PUT", "/v1/lock"), ("POST", "/v1/rollback")] {
+        assert_eq!(served.call(method, path, "[null, null]").expect(400).problem(), "bad-request", "{method} {path}");
+    }
+    assert_eq!(served.get("/v1/lock").status, 404);
+}

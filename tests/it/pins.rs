@@ -55,6 +55,9 @@ fn every_write_is_refused_while_the_release_is_locked_and_none_after() {
         served.delete("/site/never.html"),
         served.call("POST", "/v1/releases", deploy.clone()),
         served.rollback(&to(1)),
+        // Not even rehearsed: the answer would be a promise.
+        served.rehearse("PUT", "/site/index.html", "two"),
+        served.rehearse("DELETE", "/site/old.html", ""),
     ];
     for answer in answers {
         assert_eq!(locked(answer), lock);

@@ -58,6 +58,13 @@ impl Served {
         call(method, &self.url(path), &[("authorization", &format!("Bearer {TOKEN}"))], body)
     }
 
+    /// The same, as a dry run.
+    #[track_caller]
+    pub(crate) fn rehearse(&self, method: &str, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let token = format!("Bearer {TOKEN}");
+        call(method, &self.url(path), &[("authorization", &token), ("dry-run", "?1")], body)
+    }
+
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.call("GET", path, "")
