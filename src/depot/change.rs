@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Error, Guard, Precondition};
 use crate::{
     digest::Digest,
     disk::Staged,
-    entry::{Cause, Committed},
+    entry::{Cause, Committed, Entry, SiteId},
     manifest::{Edits, File, Release, Tree},
     path::SitePath,
     random,
@@ -91,6 +92,24 @@ impl Proposal<'_> {
             guard: None,
             condition: None,
             op: random::uuid(),
+        }
+    }
+
+    /// The entry that it makes on `head` when the site becomes `release`.
+    pub(super) fn entry(&self, head: Option<&Committed>, release: Release, at: DateTime<Utc>) -> Entry {
+        Entry {
+            version: 1,
+            seq: head.map_or(1, |head| head.entry.seq + 1),
+            op: self.op,
+            site: head.map_or_else(SiteId::random, |head| head.entry.site.clone()),
+            previous: head.map(|head| head.digest),
+            release: release.manifest,
+            times: release.times,
+            parent: head.map(|head| head.entry.release),
+            cause: self.cause,
+            by: self.by.clone(),
+            message: self.message.clone(),
+            at,
         }
     }
 }

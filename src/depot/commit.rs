@@ -14,7 +14,7 @@ use super::{
 use crate::{
     digest::Digest,
     disk::{self, Staging},
-    entry::{Committed, Entry, SiteId},
+    entry::{Committed, Entry},
     path::SitePath,
     planted::Mistake,
     store::{self, Admitted, Appended},
@@ -162,20 +162,7 @@ impl Depot {
                 guard.check(proposal, &nodes, head.as_deref(), &planned)?;
             }
             self.check_objects(state, &proposal.change, &planned)?;
-            let entry = Entry {
-                version: 1,
-                seq: head.as_ref().map_or(1, |head| head.entry.seq + 1),
-                op: proposal.op,
-                site: head.as_ref().map_or_else(SiteId::random, |head| head.entry.site.clone()),
-                previous: head.as_ref().map(|head| head.digest),
-                release: planned.release.manifest,
-                times: planned.release.times,
-                parent: current,
-                cause: proposal.cause,
-                by: proposal.by.clone(),
-                message: proposal.message.clone(),
-                at: now,
-            };
+            let entry = proposal.entry(head.as_deref(), planned.release, now);
             match self.settle(state, staging, &proposal.change, &planned, entry, is_shown, admitted)? {
                 Some(head) => return Ok(Outcome::of(head, &planned.changes)),
                 // Another process wrote without the lock (a file server that lost it): start again from its entry.

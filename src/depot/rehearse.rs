@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     disk::Staging,
-    entry::{Committed, Entry, SiteId},
+    entry::{Committed, Entry},
     manifest::Nodes,
 };
 
@@ -69,20 +69,7 @@ impl Depot {
         if let Some(state) = &state {
             self.check_objects(state, &proposal.change, &planned)?;
         }
-        let entry = Entry {
-            version: 1,
-            seq: head.as_ref().map_or(1, |head| head.entry.seq + 1),
-            op: proposal.op,
-            site: head.as_ref().map_or_else(SiteId::random, |head| head.entry.site.clone()),
-            previous: head.as_ref().map(|head| head.digest),
-            release: planned.release.manifest,
-            times: planned.release.times,
-            parent: current,
-            cause: proposal.cause,
-            by: proposal.by.clone(),
-            message: proposal.message.clone(),
-            at: now,
-        };
+        let entry = proposal.entry(head.as_deref(), planned.release, now);
         // It never has a line, so nothing can be chained to it.
         let digest = entry.release;
         let outcome = Outcome::of(Arc::new(Committed { entry, digest }), &planned.changes);
