@@ -3,13 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Change, Depot, Error, Guard, Outcome, Precondition, Proposal, Target};
-use crate::{
-    digest::Digest,
-    disk::{Staged, Staging},
-    entry::Cause,
-    manifest::File,
-    path::SitePath,
-};
+use crate::{digest::Digest, disk::Staged, entry::Cause, manifest::File, path::SitePath};
 
 /// What a release is to be.
 #[derive(Debug)]
@@ -55,7 +49,7 @@ impl Depot {
             });
         }
         let state = self.state_for_writing()?;
-        let staging = Staging::create(&state.home.staging, state.home.mode)?;
+        let staging = state.home.stage()?;
         let (mut objects, mut missing) = (HashMap::new(), BTreeSet::new());
         for File { digest, size, .. } in set.values() {
             if objects.contains_key(digest) || state.store.object_size(digest)? == Some(*size) {

@@ -175,7 +175,7 @@ impl<'a> Session<'a> {
     pub(crate) fn request(&mut self, method: &str, path: &str, body: impl Into<Vec<u8>>) {
         let Some(server) = self.server else { return };
         let (url, token) = (format!("http://{}{path}", server.listen), format!("Bearer {TOKEN}"));
-        let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
+        let headers = [("authorization", token.as_str())];
         self.told = match try_call(method, &url, &headers, body.into()) {
             Ok(answer) if (200..300).contains(&answer.status) => Told::Done,
             Ok(answer) => {

@@ -198,7 +198,7 @@ impl Notes {
     /// Changes the site at `url` until the power is gone; tells `acks` of each success.
     pub(crate) fn client(&self, url: &str, random: &mut Random, acks: &Sender<()>) {
         let token = format!("Bearer {TOKEN}");
-        let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
+        let headers = [("authorization", token.as_str())];
         loop {
             let Deed { method, path, body, claim } = Deed::random(random, self);
             let was_cut = self.is_cut.load(Ordering::SeqCst);
