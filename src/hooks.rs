@@ -80,10 +80,18 @@ impl Post {
             let delays = ExponentialBuilder::new().with_min_delay(LOOK).with_max_delay(Duration::from_secs(30));
             delays.with_jitter().without_max_times().build()
         };
-        let (mut delays, mut tried) = (begin(), None);
+        let (mut delays, mut tried, mut said) = (begin(), None, String::new());
         loop {
             let mut wait = LOOK;
-            if let Some(untold) = self.untold().await {
+            let untold = self.untold().await.unwrap_or_else(|why| {
+                // Said once, not twice a second.
+                if why != said {
+                    tracing::warn!(why, "cannot find out whether a release is to be told");
+                    said = why;
+                }
+                None
+            });
+            if let Some(untold) = untold {
                 if tried.replace(untold.head.digest) != Some(untold.head.digest) {
                     delays = begin();
                 }
@@ -100,10 +108,12 @@ impl Post {
         }
     }
 
-    async fn untold(&self) -> Option<Untold> {
+    async fn untold(&self) -> Result<Option<Untold>, String> {
         let depot = self.depot.clone();
-        // What the disk has against it, others say.
-        tokio::task::spawn_blocking(move || depot.untold()).await.ok()?.ok()?
+        match tokio::task::spawn_blocking(move || depot.untold()).await {
+            Ok(found) => found.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     async fn note_told(&self, untold: Untold) {

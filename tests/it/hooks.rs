@@ -114,3 +114,17 @@ fn a_hook_that_refuses_is_told_again_and_of_the_newest_also_after_a_kill() {
         hook.soon("the newest is told", |seqs| seqs.len() > before && seqs.last().copied() == newest);
     }
 }
+
+#[test]
+fn a_disk_that_does_not_tell_what_was_told_is_named_once() {
+    let (pod, hook) = (Pod::new(), Hook::start(200));
+    pod.serve().put("/site/index.html", "page").expect(201);
+    std::fs::create_dir(pod.volume().join(".longshore/told")).expect("something is in its place");
+    let served = hook.serve(&pod);
+    eventually("it is said", Duration::from_secs(60), || {
+        served.log().contains("cannot find out whether a release is to be told").then_some(())
+    });
+    std::fs::remove_dir(pod.volume().join(".longshore/told")).expect("it is taken away");
+    hook.soon("then it is told", |seqs| seqs == [1]);
+    assert_eq!(served.log().matches("cannot find out").count(), 1, "said once:\n{}", served.log());
+}

@@ -26,13 +26,12 @@ fn pack(pod: &Pod, page: &str) {
 }
 
 #[test]
-fn the_answer_is_of_a_look_that_began_after_the_request() {
+fn what_is_there_before_the_request_is_live_after_the_answer() {
     let pod = Pod::new();
     let served = following(&pod, "always");
     assert_eq!(sync(&served)["outcome"], "absent");
     for round in 0..8_u64 {
         pack(&pod, &round.to_string());
-        // Also when something else looks at this moment, what was there before the request is live after it.
         let live = sync(&served);
         assert!(matches!(live["outcome"].as_str(), Some("committed" | "unchanged")), "{live}");
         assert_eq!(contents(&pod.volume())["index.html"], round.to_string().as_bytes());
