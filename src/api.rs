@@ -33,6 +33,7 @@ mod stall;
 mod stream;
 mod sync;
 pub mod tokens;
+mod uploads;
 mod wishes;
 
 pub use error::Problem;

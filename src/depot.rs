@@ -44,6 +44,7 @@ mod seed;
 #[cfg(test)]
 mod tests;
 mod told;
+mod uploads;
 mod verify;
 mod watch;
 
@@ -69,6 +70,7 @@ pub use reconcile::{Decision, Reconciled};
 pub use repair::Repair;
 pub use seed::{Occasion, When};
 pub use told::Untold;
+pub use uploads::{Finished, Piece, Turn, Upload, UploadError, Wanted};
 pub use verify::{Finding, Lost, Needs, Place, Scope, Verified, grouped};
 
 use std::{
@@ -132,6 +134,8 @@ pub struct Depot {
     watched: Mutex<Option<watch::Last>>,
     /// Whether what is changed by hand is taken over.
     adopts: bool,
+    /// Who writes to which upload.
+    turns: uploads::Turns,
     /// Set when an entry may have become durable without being shown: from there only a new start knows.
     adrift: AtomicBool,
     /// Whether the journal lacks what the volume has shown: until somebody decides, nothing is written.
@@ -166,6 +170,7 @@ impl Depot {
             cramped: AtomicBool::new(false),
             watched: Mutex::new(None),
             adopts: false,
+            turns: uploads::Turns::default(),
             adrift: AtomicBool::new(false),
             diverged: AtomicBool::new(false),
         };

@@ -7,6 +7,7 @@
 mod abilities;
 mod allocate;
 mod directory;
+mod growing;
 mod holding;
 mod mount;
 mod owner;
@@ -17,9 +18,10 @@ mod sync;
 
 pub use abilities::Abilities;
 pub use directory::Directory;
+pub use growing::{BYTES, Growing, NOTE};
 pub use holding::{Holding, held};
 pub use mount::Mount;
-pub use place::{Wanted, place};
+pub use place::{Wanted, dress_file, place};
 pub use staging::{StageError, Staged, Staging};
 pub use stat::{Kind, Stat};
 pub use sync::{FileSystem, Room};

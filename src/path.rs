@@ -7,6 +7,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 /// Bytes in one component: `NAME_MAX` of every Linux file system.
 pub const LONGEST_NAME: usize = 255;
 /// Bytes in a whole path: `PATH_MAX` (4,096) less room for the mount point and the generation in front of it.
@@ -15,7 +17,8 @@ pub const LONGEST_PATH: usize = 3_840;
 pub const DEEPEST_PATH: usize = 128;
 
 /// The relative, `/`-separated name of one file or folder of a site.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct SitePath(Box<str>);
 
 /// Why a text is not a [`SitePath`].
@@ -171,6 +174,20 @@ impl FromStr for SitePath {
             check_component(text, name, depth == 0)?;
         }
         Ok(Self(text.into()))
+    }
+}
+
+impl From<SitePath> for String {
+    fn from(path: SitePath) -> Self {
+        path.0.into()
+    }
+}
+
+impl TryFrom<String> for SitePath {
+    type Error = PathError;
+
+    fn try_from(text: String) -> Result<Self, PathError> {
+        text.parse()
     }
 }
 

@@ -49,10 +49,14 @@ pub(super) fn check_length(version: Version, headers: &HeaderMap) -> Result<(), 
 /// Inodes that the smallest write takes: what is staged, its directory, the lock in it, the entry.
 const FEW_INODES: u64 = 6;
 
-/// Refuses what cannot fit, before the first byte is asked for; after trying to make room for it.
+/// Refuses a body that cannot fit, before the first byte is asked for; after trying to make room for it.
 pub(super) async fn check_room(app: &Arc<App>, headers: &HeaderMap) -> Result<(), Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let length = length.unwrap_or_default();
+    check_room_for(app, headers, length.unwrap_or_default()).await
+}
+
+/// As [`check_room`], for so many bytes.
+pub(super) async fn check_room_for(app: &Arc<App>, headers: &HeaderMap, length: u64) -> Result<(), Problem> {
     // Making room removes something, which a rehearsal must not.
     let may_clean = !wishes::dry_run(headers)?;
     blocking(app, move |depot| {

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{idle::BodyIdle, problems::ProblemType};
+use super::{idle::BodyIdle, problems::ProblemType, uploads::Mismatch};
 use crate::{depot, disk, manifest, source, volume};
 
 /// An answer that says what is wrong, for a program (`type`) and for a person (`detail`).
@@ -146,6 +146,26 @@ impl Problem {
         Self::new(ProblemType::VolumeFull, detail).with("free_inodes", free.into())
     }
 
+    pub(super) fn no_such_upload(id: &str) -> Self {
+        let detail = format!("there is no upload {id:?}: `POST /v1/uploads` begins one, and tells its Location");
+        Self::new(ProblemType::NoSuchUpload, detail)
+    }
+
+    pub(super) fn tus_version(version: &str) -> Self {
+        Self::new(ProblemType::TusVersion, format!("send Tus-Resumable: {version}"))
+    }
+
+    fn from_upload(error: &depot::UploadError) -> Self {
+        use depot::UploadError as E;
+        let detail = error.to_string();
+        match error {
+            E::NoSuch(_) => Self::new(ProblemType::NoSuchUpload, detail),
+            E::Offset { offset, .. } => Self::new(ProblemType::OffsetMismatch, detail).with("offset", json!(offset)),
+            E::TooLong { .. } | E::Length { .. } => Self::bad_request(detail),
+            E::Busy => Self::new(ProblemType::UploadBusy, detail).after(1),
+        }
+    }
+
     pub(super) fn panicked() -> Self {
         let detail = "a mistake in Longshore: its log says where";
         Self::new(ProblemType::Internal, detail)
@@ -194,6 +214,11 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// The error of type `T` that `error` was made of.
+fn inner<T: std::error::Error + 'static>(error: &std::io::Error) -> Option<&T> {
+    error.get_ref()?.downcast_ref()
+}
+
 /// The first error of type `T` among the causes.
 fn find<'a, T: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a T> {
     std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
@@ -225,6 +250,13 @@ impl From<&depot::Error> for Problem {
                 Self::new(ProblemType::PathConflict, detail)
             }
             E::Manifest(manifest::Error::Path(_)) => Self::bad_path(&detail),
+            E::Upload(error) => Self::from_upload(error),
+            E::Content(cause) if let Some(mismatch) = inner::<Mismatch>(cause) => match mismatch {
+                Mismatch::Checksum => Self::new(ProblemType::ChecksumMismatch, mismatch.to_string()),
+                Mismatch::Digest { found, .. } => {
+                    Self::new(ProblemType::DigestMismatch, mismatch.to_string()).with("found", json!(found))
+                }
+            },
             E::Content(_) if find::<BodyIdle>(error).is_some() => Self::new(ProblemType::BodyIdle, detail),
             E::Content(_) => Self::cut(detail),
             E::NotFound(path) => Self::not_found(path),

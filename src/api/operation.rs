@@ -167,3 +167,10 @@ pub(super) fn query<T: PartialSchema>(name: &str, description: &str) -> Paramete
 pub(super) fn header<T: PartialSchema>(name: &str, description: &str) -> Parameter {
     parameter::<T>(ParameterIn::Header, name, description)
 }
+
+/// A header that must be there.
+pub(super) fn must<T: PartialSchema>(name: &str, description: &str) -> Parameter {
+    let mut parameter = header::<T>(name, description);
+    parameter.required = Required::True;
+    parameter
+}

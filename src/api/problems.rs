@@ -3,6 +3,21 @@
 
 use axum::http::StatusCode;
 
+/// The one status that is not HTTP's own, but tus 1.0's.
+const CHECKSUM_MISMATCH: StatusCode = match StatusCode::from_u16(460) {
+    Ok(status) => status,
+    Err(_) => unreachable!(),
+};
+
+macro_rules! status {
+    (CHECKSUM_MISMATCH) => {
+        CHECKSUM_MISMATCH
+    };
+    ($name:ident) => {
+        StatusCode::$name
+    };
+}
+
 macro_rules! problem_types {
     ($($(#[$doc:meta])* $name:ident, $status:ident, $slug:literal, $title:literal;)*) => {
         /// A type of problem; a type never changes its meaning.
@@ -16,7 +31,7 @@ macro_rules! problem_types {
             pub(super) const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             pub(super) const fn status(self) -> StatusCode {
-                match self { $(Self::$name => StatusCode::$status,)* }
+                match self { $(Self::$name => status!($status),)* }
             }
 
             /// The last part of its URI.
@@ -48,6 +63,7 @@ problem_types! {
     NoSuchRoute, NOT_FOUND, "no-such-route", "No such route";
     NoSuchRelease, NOT_FOUND, "no-such-release", "The journal has no such release";
     NoSuchOperation, NOT_FOUND, "no-such-operation", "The journal has no such operation";
+    NoSuchUpload, NOT_FOUND, "no-such-upload", "No such upload";
     NotLocked, NOT_FOUND, "not-locked", "Nothing is locked";
     MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not possible here";
     BodyIdle, REQUEST_TIMEOUT, "body-idle", "The body stopped coming";
@@ -59,9 +75,11 @@ problem_types! {
     TooManyDeletions, CONFLICT, "too-many-deletions", "More files would be removed than the write may";
     EmptySite, CONFLICT, "empty-site", "No file would be left";
     NoSource, CONFLICT, "no-source", "No source is followed";
+    OffsetMismatch, CONFLICT, "offset-mismatch", "The upload goes on elsewhere";
     LengthRequired, LENGTH_REQUIRED, "length-required", "The body does not say where it ends";
     StaleParent, PRECONDITION_FAILED, "stale-parent", "The live release is another one";
     PreconditionFailed, PRECONDITION_FAILED, "precondition-failed", "Something else is live";
+    TusVersion, PRECONDITION_FAILED, "tus-version", "Another version of tus is spoken here";
     TooLarge, PAYLOAD_TOO_LARGE, "too-large", "The request is too large";
     ContentEncoding, UNSUPPORTED_MEDIA_TYPE, "content-encoding", "The content is encoded";
     UnsupportedType, UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "The body is of another type";
@@ -71,6 +89,8 @@ problem_types! {
     DigestMismatch, UNPROCESSABLE_ENTITY, "digest-mismatch", "Other bytes came than were announced";
     WrongSize, UNPROCESSABLE_ENTITY, "wrong-size", "An object has another size";
     Locked, LOCKED, "locked", "The release is locked";
+    UploadBusy, LOCKED, "upload-busy", "Another request writes to the upload";
+    ChecksumMismatch, CHECKSUM_MISMATCH, "checksum-mismatch", "The piece has another checksum";
     Internal, INTERNAL_SERVER_ERROR, "internal", "Longshore failed";
     VolumeFailed, INTERNAL_SERVER_ERROR, "volume-failed", "The volume failed";
     VolumeNotWritable, INTERNAL_SERVER_ERROR, "volume-not-writable", "The volume cannot be written to";

@@ -19,10 +19,10 @@ use super::{
     App, Problem,
     answer::{self, Written},
     caller, deploys, form, objects, openapi,
-    operation::{Access, Operation, bytes, header, json, operation, query, segment},
+    operation::{Access, Operation, bytes, header, json, must, operation, query, segment},
     pin,
     problems::ProblemType::{self, *},
-    read, releases, schemas, site, sync,
+    read, releases, schemas, site, sync, uploads,
 };
 use crate::digest::Digest;
 
@@ -33,6 +33,7 @@ const SITE: &str = "/site/";
 
 const ARCHIVES: &[&str] = &["application/x-tar", "application/gzip", "application/zstd", "application/zip"];
 const FORM: &[&str] = &["multipart/form-data"];
+const PIECE: &[&str] = &["application/offset+octet-stream"];
 const ANYTHING: &[&str] = &["*/*"];
 
 /// What may be wrong with any request that needs a token.
@@ -58,6 +59,8 @@ const SENDING: &[ProblemType] = &[LengthRequired, BodyCut, BodyIdle, ContentEnco
 /// With what a path names.
 const PLACES: &[ProblemType] = &[BadPath, PathConflict];
 const ARCHIVED: &[ProblemType] = &[BadPath, PathConflict, BadArchive, EmptyArchive, UnsupportedType];
+/// With an upload that can be resumed.
+const TUS: &[ProblemType] = &[TusVersion, NoSuchUpload, OffsetMismatch, UploadBusy, ChecksumMismatch];
 /// With what a guard refuses.
 const GUARDED: &[ProblemType] = &[TooManyDeletions, EmptySite];
 
@@ -188,6 +191,52 @@ pub(super) fn table() -> Vec<Operation> {
             .takes(bytes(ARCHIVES))
             .answers(200, "They wait", Some(json::<objects::SentMany>()))
             .fails(&[ASKING, SENDING, ARCHIVED, WRITING]),
+        operation(Method::OPTIONS, "/v1/uploads", Anybody, uploads::options)
+            .named("describeUploads", "What of tus 1.0 is spoken here")
+            .answers(204, "Tus-Version, Tus-Extension, Tus-Checksum-Algorithm", None),
+        operation(Method::POST, "/v1/uploads", Caller, uploads::begin)
+            .named("beginUpload", "A new upload that can be resumed, perhaps with its first piece")
+            .with([tus(), header::<schemas::Count>("Upload-Length", "Its bytes"),
+                   header::<schemas::One>("Upload-Defer-Length", "1: its length is told later"),
+                   header::<String>("Upload-Metadata", "KEY BASE64, with commas between. `path`: where in the site it is \
+                                    published; `sha256`: what its bytes must hash to, in hexadecimal digits"),
+                   checksum()])
+            .with(preconditions()).with(digests())
+            .takes(bytes(PIECE).optional())
+            .answers(201, "It has begun: Location", None)
+            .fails(&[ASKING, SENDING, PLACES, WRITING, GUARDED, TUS, &[UnsupportedType]]),
+        operation(Method::HEAD, "/v1/uploads/{id}", Caller, uploads::head)
+            .named("findUpload", "Where an upload goes on: Upload-Offset. Ends the request that writes to it")
+            .with([segment::<schemas::Uuid>("id", "The upload"), tus()])
+            .answers(200, "Upload-Offset, Upload-Length, Upload-Expires", None)
+            .fails(&[ASKING, READING, &[TusVersion, NoSuchUpload, UploadBusy]]),
+        operation(Method::PATCH, "/v1/uploads/{id}", Caller, uploads::append)
+            .named("appendUpload", "The next piece; with the last one the upload is an object, or published")
+            .with([segment::<schemas::Uuid>("id", "The upload"), tus(),
+                   must::<schemas::Count>("Upload-Offset", "Where the piece begins"),
+                   header::<schemas::Count>("Upload-Length", "The upload's bytes, when that was not told before"),
+                   checksum()])
+            .with(digests())
+            .takes(bytes(PIECE))
+            .answers(204, "It is there: Upload-Offset; at the end ETag, and the release or the object", None)
+            .fails(&[ASKING, SENDING, PLACES, WRITING, GUARDED, TUS, &[UnsupportedType]]),
+        operation(Method::DELETE, "/v1/uploads/{id}", Caller, uploads::end)
+            .named("endUpload", "An upload less; one that is finished stays published")
+            .with([segment::<schemas::Uuid>("id", "The upload"), tus()])
+            .answers(204, "It is gone", None)
+            .fails(&[ASKING, WRITING, &[ContentEncoding, TusVersion, NoSuchUpload, UploadBusy]]),
+        operation(Method::POST, "/v1/uploads/{id}", Caller, uploads::instead)
+            .named("overrideUpload", "PATCH or DELETE of an upload, for a client that has neither")
+            .with([segment::<schemas::Uuid>("id", "The upload"), tus(),
+                   must::<schemas::Override>("X-HTTP-Method-Override", "The method that is meant"),
+                   header::<schemas::Count>("Upload-Offset", "Where the piece begins"),
+                   header::<schemas::Count>("Upload-Length", "The upload's bytes, when that was not told before"),
+                   checksum()])
+            .with(digests())
+            .takes(bytes(PIECE).optional())
+            .answers(200, "As HEAD", None)
+            .answers(204, "As PATCH or DELETE", None)
+            .fails(&[ASKING, SENDING, PLACES, WRITING, GUARDED, TUS, &[UnsupportedType]]),
         operation(Method::POST, "/v1/sync", Caller, sync::sync)
             .named("sync", "A look at the followed source that begins now")
             .answers(200, "What it found", [json::<sync::Synced>()])
@@ -244,6 +293,14 @@ fn guards() -> [Parameter; 3] {
         query::<bool>("allow-empty", "Whether it may leave no file"),
         header::<schemas::Boolean>("Dry-Run", "?1: answers 200 with what would change, and changes nothing"),
     ]
+}
+
+fn tus() -> Parameter {
+    must::<schemas::Tus>("Tus-Resumable", "The version of tus")
+}
+
+fn checksum() -> Parameter {
+    header::<String>("Upload-Checksum", "sha256 or sha1, and BASE64 of the piece; 460 when other bytes come")
 }
 
 fn digests() -> [Parameter; 2] {

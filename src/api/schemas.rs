@@ -109,3 +109,30 @@ impl PartialSchema for Count {
         ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).into()
     }
 }
+
+/// The version of tus that is spoken here.
+pub(super) struct Tus;
+
+impl PartialSchema for Tus {
+    fn schema() -> RefOr<Schema> {
+        text().enum_values(Some(["1.0.0"])).into()
+    }
+}
+
+/// The number 1.
+pub(super) struct One;
+
+impl PartialSchema for One {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([1])).into()
+    }
+}
+
+/// A method that POST may stand for.
+pub(super) struct Override;
+
+impl PartialSchema for Override {
+    fn schema() -> RefOr<Schema> {
+        text().enum_values(Some(["PATCH", "DELETE", "HEAD"])).into()
+    }
+}

@@ -53,9 +53,7 @@ impl Depot {
             Ok(None) => self.try_recover(&state),
             Err(error) => Err(error),
         };
-        if let Err(error) = self.expire_objects() {
-            tracing::warn!(%error, "objects that nobody took stay");
-        }
+        self.expire_sent();
         let is_bearable = |error: &Error| !matches!(error, Error::Store(_)) || error.is_damaged();
         match tried {
             Err(error) if is_bearable(&error) && self.shows_something(&state)? => {

@@ -88,6 +88,7 @@ impl Depot {
         let mut last = self.cleaned.lock().unwrap_or_else(PoisonError::into_inner);
         self.cramped.store(false, Ordering::SeqCst);
         let cleaned = self.clean_now();
+        self.expire_sent();
         if let Some(state) = self.state()? {
             state.home.bound_quarantine()?;
         }

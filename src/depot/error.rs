@@ -101,6 +101,9 @@ pub enum Error {
         #[source]
         source: NotADigest,
     },
+    /// An upload that can be resumed refuses.
+    #[error(transparent)]
+    Upload(#[from] super::UploadError),
     /// The bytes that came are not those that were announced.
     #[error("the content has the digest {found}, not the announced {announced}")]
     Digest {

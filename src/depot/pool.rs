@@ -47,13 +47,37 @@ impl Depot {
             staging.dress(staged, Entry::now().timestamp())?;
         }
         staging.sync(files.values().map(|staged| &*staged.name))?;
-        let pool = state.home.uploads()?.make_directory(OBJECTS, state.home.mode)?;
-        for staged in files.values() {
-            staging.directory().rename(&staged.name, &pool, staged.digest.to_string())?;
-        }
-        pool.sync()?;
-        state.home.uploads()?.sync()?;
+        keep(&state, staging.directory(), files.values().map(|staged| (&*staged.name, staged.digest)))?;
         Ok(files.len())
+    }
+
+    /// Keeps the file `name` of `folder`, whose bytes are durable and have this digest, until a release names it.
+    pub(super) fn keep_file(&self, state: &State, folder: &Directory, name: &str, digest: Digest) -> Result<(), Error> {
+        let now = Entry::now().timestamp();
+        match disk::dress_file(folder, name, now, false) {
+            Ok(()) => {
+                folder.sync_file(name)?;
+                keep(state, folder, [(name, digest)].into_iter())
+            }
+            // A process of another user began it: what is published is to be ours.
+            Err(error) if error.is_denied() => {
+                let staging = state.home.stage()?;
+                let copy = staging.file(&mut folder.file(name)?, false)?;
+                if copy.digest != digest {
+                    return Err(Error::Digest { announced: digest, found: copy.digest });
+                }
+                staging.dress(&copy, now)?;
+                staging.sync([&*copy.name].into_iter())?;
+                keep(state, staging.directory(), [(&*copy.name, digest)].into_iter())?;
+                Ok(folder.unlink(name)?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Seconds for which what was sent waits.
+    pub(super) fn upload_age(&self) -> i64 {
+        PATIENCE
     }
 
     /// Takes a waiting object of `size` bytes into `staging`; none when it does not wait.
@@ -97,16 +121,26 @@ impl Depot {
         }
     }
 
+    /// Removes what was sent and waits too long: it is only space, so whatever keeps it there is a warning.
+    pub(super) fn expire_sent(&self) {
+        if let Err(error) = self.expire_objects() {
+            tracing::warn!(%error, "objects that nobody took stay");
+        }
+        if let Err(error) = self.expire_uploads() {
+            tracing::warn!(%error, "uploads that nobody finished stay");
+        }
+    }
+
     /// Removes objects that nobody took for a day; tells how many.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn expire_objects(&self) -> Result<usize, Error> {
+    fn expire_objects(&self) -> Result<usize, Error> {
         let Some(state) = self.state()? else { return Ok(0) };
         let Some(pool) = pool(&state)? else { return Ok(0) };
         let (now, mut gone) = (Entry::now().timestamp(), 0);
         for name in pool.list()? {
-            if disk::if_there(pool.stat(&name))?.is_some_and(|stat| stat.ctime + PATIENCE < now) {
+            if disk::if_there(pool.stat(&name))?.is_some_and(|stat| stat.ctime + self.upload_age() < now) {
                 pool.remove_all(&name)?;
                 gone += 1;
             }
@@ -116,6 +150,17 @@ impl Depot {
 }
 
 const OBJECTS: &str = "objects";
+
+/// Moves durable files from `folder` to where objects wait.
+fn keep<'a>(state: &State, folder: &Directory, files: impl Iterator<Item = (&'a str, Digest)>) -> Result<(), Error> {
+    let uploads = state.home.uploads()?;
+    let pool = uploads.make_directory(OBJECTS, state.home.mode)?;
+    for (name, digest) in files {
+        folder.rename(name, &pool, digest.to_string())?;
+    }
+    pool.sync()?;
+    Ok(uploads.sync()?)
+}
 
 fn pool(state: &State) -> Result<Option<Directory>, Error> {
     Ok(disk::if_there(state.home.uploads()?.directory(OBJECTS))?)

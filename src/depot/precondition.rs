@@ -1,5 +1,7 @@
 //! What a client believes to be live, so that its write loses nobody's update (RFC 9110, section 13).
 
+use serde::{Deserialize, Serialize};
+
 use super::Error;
 use crate::{
     digest::Digest,
@@ -9,7 +11,7 @@ use crate::{
 };
 
 /// Entity tags of a header, as digests. One that is no digest of ours matches nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tags {
     /// `*`: whatever is there.
     Any,
@@ -27,7 +29,7 @@ impl Tags {
 }
 
 /// What must hold of a file, or of the whole site, when a write is committed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Precondition {
     /// The file whose tag counts; none: the site's, which is its release id.
     pub file: Option<SitePath>,

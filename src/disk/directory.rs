@@ -157,6 +157,19 @@ impl Directory {
         self.beneath(name, flags, mode).map(File::from).map_err(self.failed("openat2", name))
     }
 
+    /// The plain file `name`, for writing and reading.
+    ///
+    /// # Errors
+    /// When it is not there, or is no plain file.
+    pub fn writable(&self, name: impl AsRef<Path>) -> Result<File, Error> {
+        let name = name.as_ref();
+        let open = || {
+            let fd = self.beneath(name, OFlags::RDWR | OFlags::NONBLOCK, 0)?;
+            if Stat::from(fs::fstat(&fd)?).kind == Kind::File { Ok(File::from(fd)) } else { Err(Errno::INVAL) }
+        };
+        open().map_err(self.failed("openat2", name))
+    }
+
     /// A file without a name, for writing and reading. Where the file system has none (`O_TMPFILE`), it has one for a
     /// moment.
     ///

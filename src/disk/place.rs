@@ -31,6 +31,15 @@ pub(super) fn dress(file: &File, mtime: i64, executable: bool) -> Result<(), Err
     fs::futimens(file, &Timestamps { last_access: time, last_modification: time })
 }
 
+/// As [`dress`], by its name.
+///
+/// # Errors
+/// When it is somebody else's, or the disk refuses.
+pub fn dress_file(directory: &Directory, name: &str, mtime: i64, executable: bool) -> Result<(), Error> {
+    let file = directory.file(name)?;
+    dress(&file, mtime, executable).map_err(directory.failed("fchmod", Path::new(name)))
+}
+
 /// What a placed file is to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {

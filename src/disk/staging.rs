@@ -15,7 +15,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Abilities, Directory, Error, FileSystem, place::dress, sync::close};
+use super::{Abilities, Directory, Error, FileSystem, place::dress_file, sync::close};
 use crate::{
     digest::{Digest, Hasher},
     random,
@@ -195,8 +195,7 @@ impl Staging {
     /// # Errors
     /// When the disk refuses.
     pub fn dress(&self, staged: &Staged, mtime: i64) -> Result<(), Error> {
-        let file = self.directory.file(&staged.name)?;
-        dress(&file, mtime, staged.executable).map_err(self.directory.failed("fchmod", Path::new(&staged.name)))
+        dress_file(&self.directory, &staged.name, mtime, staged.executable)
     }
 
     /// Makes the files `names` durable.

@@ -67,6 +67,8 @@ pub enum Route {
     Rollback,
     /// `/v1/objects`
     Objects,
+    /// `/v1/uploads`.
+    Uploads,
     /// Everything else.
     Other,
 }
@@ -288,6 +290,7 @@ impl Route {
             _ if path == "/v1/releases" || path.starts_with("/v1/releases/") => Self::Releases,
             "/v1/rollback" => Self::Rollback,
             _ if path == "/v1/objects" || path.starts_with("/v1/objects/") => Self::Objects,
+            _ if path == "/v1/uploads" || path.starts_with("/v1/uploads/") => Self::Uploads,
             _ if path == "/site" || path.starts_with("/site/") => Self::Site,
             _ => Self::Other,
         }
@@ -299,6 +302,7 @@ impl Route {
             Self::Releases => "releases",
             Self::Rollback => "rollback",
             Self::Objects => "objects",
+            Self::Uploads => "uploads",
             Self::Other => "other",
         }
     }

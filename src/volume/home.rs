@@ -20,7 +20,7 @@ pub(super) const TREES: &str = "trees";
 /// Tells the layout, and a version of Longshore that does not know it to keep its hands off.
 pub(super) const FORMAT: &str = "format";
 const STAGING: &str = "staging";
-const UPLOADS: &str = "uploads";
+pub(super) const UPLOADS: &str = "uploads";
 
 const SETGID: u32 = 0o2000;
 const STICKY: u32 = 0o1000;

@@ -14,7 +14,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Error, Home};
+use super::{Error, Home, home::UPLOADS};
 use crate::disk;
 
 const LOCK: &str = "lock";
@@ -54,6 +54,14 @@ impl Home {
     /// As [`Home::lock`].
     pub fn turn_to_fill(&self, patience: Duration) -> Result<Lock, Error> {
         self.lock_on(FILLING, patience)
+    }
+
+    /// Waits for the turn to write to the upload in the folder `name` of all uploads.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another process works on it for longer; when the upload is not there.
+    pub fn turn_to_upload(&self, name: &str, patience: Duration) -> Result<Lock, Error> {
+        self.lock_on(&format!("{UPLOADS}/{name}/{LOCK}"), patience)
     }
 
     fn lock_on(&self, name: &str, patience: Duration) -> Result<Lock, Error> {

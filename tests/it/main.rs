@@ -60,6 +60,7 @@ mod tls;
 mod tokens;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod tracer;
+mod tus;
 mod uploads;
 mod verify;
 mod weed;

@@ -1,0 +1,80 @@
+//! The end of an upload: its bytes become an object that waits, and then, perhaps, a file of the site.
+//!
+//! Each step is noted before it is made, and can be made again: a process may die between any two of them.
+
+use super::{Finished, Turn, UploadError, turns::Hold};
+use crate::{
+    depot::{Change, Depot, Error, Guard, Outcome, Proposal, State},
+    digest::Digest,
+    disk::{self, BYTES},
+    entry::Cause,
+    path::SitePath,
+};
+
+impl Depot {
+    /// Finishes an upload whose bytes are all there; tells of the write, when one was made.
+    pub(super) fn finish(&self, state: &State, turn: &Turn, hold: &mut Hold<'_>) -> Result<Option<Outcome>, Error> {
+        let digest = match hold.record.whole {
+            Some(digest) => digest,
+            None => self.complete(state, turn, hold)?,
+        };
+        if disk::if_there(hold.folder.stat(BYTES))?.is_some() {
+            self.keep_file(state, &hold.folder, BYTES, digest)?;
+        }
+        let (finished, outcome) = match &hold.record.path {
+            None => (Finished { digest, seq: None, release: None }, None),
+            Some(path) => self.publish_upload(state, turn, hold, path, digest)?,
+        };
+        hold.record.finished = Some(finished);
+        hold.record.write(&state.home.stage()?, &hold.folder)?;
+        self.turns.forget(turn.id());
+        Ok(outcome)
+    }
+
+    /// The digest of all bytes, noted, so that they may be moved. Other bytes than were announced end the upload.
+    fn complete(&self, state: &State, turn: &Turn, hold: &mut Hold<'_>) -> Result<Digest, Error> {
+        let hashed = hold.hashed.take().filter(|(offset, _)| Some(*offset) == hold.record.length);
+        let found = match hashed {
+            Some((_, hasher)) => hasher.finish(),
+            // Other requests brought some of it: an earlier process, or a piece that was refused, hashed it.
+            None => hold.folder.digest(BYTES)?,
+        };
+        if let Some(announced) = hold.record.digest.filter(|announced| *announced != found) {
+            self.remove_upload(state, turn, hold)?;
+            return Err(Error::Digest { announced, found });
+        }
+        hold.record.whole = Some(found);
+        hold.record.write(&state.home.stage()?, &hold.folder)?;
+        Ok(found)
+    }
+
+    /// Publishes the object as the file that it was sent for.
+    fn publish_upload(
+        &self,
+        state: &State,
+        turn: &Turn,
+        hold: &Hold<'_>,
+        path: &SitePath,
+        digest: Digest,
+    ) -> Result<(Finished, Option<Outcome>), Error> {
+        // The process that published it may have died before it could note that.
+        if let Some(done) = self.operation(turn.id())? {
+            let (seq, release) = (Some(done.entry.seq), Some(done.entry.release));
+            return Ok((Finished { digest, seq, release }, None));
+        }
+        let (staging, size) = (state.home.stage()?, hold.record.length.unwrap_or_default());
+        let staged = self.take_object(state, &staging, &digest, size)?.ok_or(UploadError::NoSuch(turn.id()))?;
+        let outcome = self.commit(
+            &staging,
+            &Proposal {
+                precondition: hold.record.precondition.clone(),
+                guard: Some(Guard::default()),
+                op: turn.id(),
+                ..Proposal::new(Change::file(path.clone(), staged), Cause::Patch, &hold.record.by)
+            },
+        )?;
+        self.drop_waiting(state, [digest].iter());
+        let (seq, release) = (Some(outcome.head.entry.seq), Some(outcome.head.entry.release));
+        Ok((Finished { digest, seq, release }, Some(outcome)))
+    }
+}
