@@ -128,6 +128,7 @@ fn schemathesis_finds_no_answer_that_is_not_in_the_document() {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         // Its own files beside the volume, not at home.
         .env("HOME", text(&pod.path("")))
+        .args(["--config-file", &format!("{hooks}/schemathesis.toml")])
         .args(["run", &served.url("/openapi.json"), "--header", &authorization])
         .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--seed", "5", "--no-color"])
         .args(["--continue-on-failure", "--request-timeout", "60", "--suppress-health-check", "all"])
