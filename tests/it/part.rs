@@ -11,6 +11,8 @@ pub(crate) fn part(name: &str) -> Option<PathBuf> {
         "root" => rustix::process::geteuid().is_root().then(PathBuf::new),
         "weed" => std::env::var_os("TEST_WEED").map(PathBuf::from).or_else(|| installed(name)),
         "schemathesis" | "openapi-spec-validator" => installed(name),
+        "tus-js-client" => kept("node/node_modules/tus-js-client/package.json").and_then(|_| on_path("node")),
+        "tuspy" => kept("venv/tuspy==1.1.0").and_then(|_| kept("venv/bin/python")),
         "ptrace" => may_trace().then(PathBuf::new),
         program => on_path(program),
     };
@@ -52,8 +54,13 @@ fn may_trace() -> bool {
 
 /// A program that scripts/test-parts.sh keeps for the tests, or else one on `PATH`.
 fn installed(program: &str) -> Option<PathBuf> {
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/parts/venv/bin").join(program);
-    if kept.exists() { Some(kept) } else { on_path(program) }
+    kept(&format!("venv/bin/{program}")).or_else(|| on_path(program))
+}
+
+/// A file of what scripts/test-parts.sh keeps for the tests.
+fn kept(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/parts").join(name);
+    path.exists().then_some(path)
 }
 
 /// A program on `PATH`, or where Debian puts those for root, which a user's `PATH` lacks.
