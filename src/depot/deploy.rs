@@ -39,6 +39,7 @@ impl Depot {
             return Err(Error::EmptySite);
         }
         let base = base.map(|base| self.entry(&base)).transpose()?.map(|base| base.entry.release);
+        self.check_in_time(parent, &precondition)?;
         if dry_run {
             return self.rehearse_deploy(base, set, remove, |change| Proposal {
                 parent,
@@ -57,6 +58,8 @@ impl Depot {
             }
             match self.take_object(&state, &staging, digest, *size)? {
                 Some(staged) => drop(objects.insert(*digest, staged)),
+                // Between the two looks another deploy may have taken it to the store.
+                None if state.store.object_size(digest)? == Some(*size) => {}
                 None => drop(missing.insert(*digest)),
             }
         }
@@ -77,6 +80,17 @@ impl Depot {
         )?;
         self.drop_waiting(&state, sent.iter());
         Ok(outcome)
+    }
+
+    /// Refuses before anything has to be sent what could not be committed anyway. The commit checks again, under the lock.
+    fn check_in_time(&self, parent: Option<Digest>, precondition: &Precondition) -> Result<(), Error> {
+        let Some(state) = self.state()? else { return Ok(()) };
+        // Where there is no head yet, one may come by an adoption.
+        let Some(head) = state.store.journal().head()? else { return Ok(()) };
+        if parent.is_some_and(|parent| parent != head.entry.release) {
+            return Err(Error::Stale { current: Some(head.entry.release) });
+        }
+        precondition.check(state.store.nodes(), Some(&head))
     }
 
     /// The objects stay where they wait.

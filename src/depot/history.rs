@@ -152,6 +152,10 @@ impl Depot {
                     if committed.entry.release.to_string().starts_with(prefix) {
                         ids.insert(committed.entry.release);
                         newest.get_or_insert(committed);
+                        // A whole id can have no second meaning: the rest of the journal need not be read.
+                        if prefix.len() == 64 {
+                            break;
+                        }
                     }
                 }
                 if ids.len() > 1 {

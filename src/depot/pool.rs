@@ -23,7 +23,11 @@ impl Depot {
         if let Some(size) = state.store.object_size(digest)? {
             return Ok(Some(size));
         }
-        Ok(pool(&state)?.map(|pool| waiting(&pool, digest)).transpose()?.flatten())
+        match pool(&state)?.map(|pool| waiting(&pool, digest)).transpose()?.flatten() {
+            // Between the two looks a deploy may have taken it to the store.
+            None => Ok(state.store.object_size(digest)?),
+            waiting => Ok(waiting),
+        }
     }
 
     /// Keeps what was taken in, each file named by its digest, until a release names it; tells how many.

@@ -121,6 +121,26 @@ fn the_changes_to_a_release_are_enough() {
     deploy(&served, &json!({ "base": "99", "remove": ["none"] })).expect(404);
 }
 
+/// Before it sends a gigabyte in vain.
+#[test]
+fn a_deploy_for_another_release_is_told_so_before_it_is_asked_for_objects() {
+    let pod = Pod::new();
+    let served = pod.serve();
+    served.put("/site/a", "a").expect(201);
+    let old = pod.release();
+    served.put("/site/a", "b").expect(200);
+    let mut body = json!({ "manifest": manifest(&site(&[("a", "never sent")])), "parent": old });
+    let told = deploy(&served, &body).expect(412);
+    assert_eq!((told.problem(), &told.json()["current"]), ("stale-parent".into(), &json!(pod.release())));
+    assert_eq!(served.rehearse("POST", "/v1/releases", body.to_string()).expect(412).problem(), "stale-parent");
+    body["parent"] = pod.release().into();
+    assert_eq!(missing(deploy(&served, &body)), [hex(b"never sent")]);
+    body.as_object_mut().expect("it is one").remove("parent");
+    let tag = format!("\"{old}\"");
+    let answer = post(&served, "/v1/releases", &[("if-match", &tag)], body.to_string());
+    assert_eq!(answer.expect(412).problem(), "precondition-failed");
+}
+
 #[test]
 fn a_manifest_that_was_read_can_be_sent_back() {
     let pod = Pod::new();

@@ -29,6 +29,7 @@ mod hostile;
 mod hostile_archives;
 mod http;
 mod image;
+mod interleavings;
 mod journal;
 mod layouts;
 mod linger;
