@@ -23,7 +23,7 @@ use self::{
 use crate::{listing::contents, pod::Pod, served::Served};
 
 /// Cases that one server sees, so that the journal is not what is tested.
-const CASES_OF_A_SERVER: u64 = 200;
+const CASES_OF_A_SERVER: u64 = 40;
 
 /// A server, and what the model thinks of it.
 struct World {
