@@ -55,28 +55,13 @@ impl Depot {
         Ok(files.len())
     }
 
-    /// Keeps the file `name` of `folder`, whose bytes are durable and have this digest, until a release names it.
+    /// Keeps the file `name` of `folder`, which has this digest, until a release names it. There it stays, too.
     pub(super) fn keep_file(&self, state: &State, folder: &Directory, name: &str, digest: Digest) -> Result<(), Error> {
-        let now = Entry::now().timestamp();
-        match disk::dress_file(folder, name, now, false) {
-            Ok(()) => {
-                folder.sync_file(name)?;
-                keep(state, folder, [(name, digest)].into_iter())
-            }
-            // A process of another user began it: what is published is to be ours.
-            Err(error) if error.is_denied() => {
-                let staging = state.home.stage()?;
-                let copy = staging.file(&mut folder.file(name)?, false)?;
-                if copy.digest != digest {
-                    return Err(Error::Digest { announced: digest, found: copy.digest });
-                }
-                staging.dress(&copy, now)?;
-                staging.sync([&*copy.name].into_iter())?;
-                keep(state, staging.directory(), [(&*copy.name, digest)].into_iter())?;
-                Ok(folder.unlink(name)?)
-            }
-            Err(error) => Err(error.into()),
-        }
+        let staging = state.home.stage()?;
+        let staged = take(&staging, folder, name, digest)?;
+        staging.dress(&staged, Entry::now().timestamp())?;
+        staging.sync([&*staged.name].into_iter())?;
+        keep(state, staging.directory(), [(&*staged.name, digest)].into_iter())
     }
 
     /// Seconds for which what was sent waits.
@@ -98,17 +83,10 @@ impl Depot {
             Some(real) if real != size => return Err(Error::Size { digest: *digest, said: size, real }),
             Some(_) => {}
         }
-        let name = staging.fresh_name();
-        // It stays until the release is there: a deploy that is refused need not send it again. Where there are no
-        // links, or it is another user's, it is copied.
-        match pool.link(digest.to_string(), staging.directory(), &name) {
-            Ok(()) => Ok(Some(Staged { digest: *digest, size, executable: false, modified: None, name })),
-            Err(error) if error.is_absent() => Ok(None),
-            Err(_) => {
-                let copy = staging.file(&mut pool.file(digest.to_string())?, false)?;
-                let found = copy.digest;
-                if found == *digest { Ok(Some(copy)) } else { Err(Error::Digest { announced: *digest, found }) }
-            }
+        // It stays until the release is there: a deploy that is refused need not send it again.
+        match take(staging, &pool, &digest.to_string(), *digest) {
+            Err(Error::Disk(error)) if error.is_absent() => Ok(None),
+            taken => taken.map(Some),
         }
     }
 
@@ -154,6 +132,22 @@ impl Depot {
 }
 
 const OBJECTS: &str = "objects";
+
+/// Gives the file `name` of `folder` a second name in `staging`; where there are no links, or it is another user's, which
+/// we could not dress, a copy.
+pub(super) fn take(staging: &Staging, folder: &Directory, name: &str, digest: Digest) -> Result<Staged, Error> {
+    let (stat, as_name) = (folder.stat(name)?, staging.fresh_name());
+    let is_ours = stat.uid == rustix::process::geteuid().as_raw();
+    match is_ours.then(|| folder.link(name, staging.directory(), &as_name)) {
+        Some(Ok(())) => Ok(Staged { digest, size: stat.size, executable: false, modified: None, name: as_name }),
+        Some(Err(error)) if error.is_absent() => Err(error.into()),
+        _ => {
+            let copy = staging.file(&mut folder.file(name)?, false)?;
+            let found = copy.digest;
+            if found == digest { Ok(copy) } else { Err(Error::Digest { announced: digest, found }) }
+        }
+    }
+}
 
 /// Moves durable files from `folder` to where objects wait.
 fn keep<'a>(state: &State, folder: &Directory, files: impl Iterator<Item = (&'a str, Digest)>) -> Result<(), Error> {

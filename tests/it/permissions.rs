@@ -18,6 +18,8 @@ use crate::{
     part::{need, skip},
     pod::{Identity, Pod, TOKEN, text},
     run::{Runs as _, clean, eventually},
+    tus::{begin, piece},
+    uploads::hex,
 };
 
 /// The group that every container of the pod has: its `fsGroup`.
@@ -305,6 +307,30 @@ fn an_upload_to_another_users_volume_is_told_the_cure() {
         assert!(detail.contains(part), "{part:?} in {detail:?}");
     }
     assert!(!detail.contains('\n'), "{detail}");
+}
+
+#[test]
+fn the_next_user_goes_on_with_an_upload() {
+    let (_setpriv, _root) = (need!("setpriv"), need!("root"));
+    let Some(_protections) = Protections::on() else { return };
+    let pod = pod_with_a_group();
+    let served = pod.serve();
+    let in_site = [("upload-length", "6"), ("upload-metadata", "path YS50eHQ=")];
+    let uploads = [begin(&served, &in_site), begin(&served, &[("upload-length", "6")])];
+    for upload in &uploads {
+        piece(&served, upload, 0, "abc", &[]).expect(204);
+    }
+    served.kill();
+    let served = pod_run_by(&pod, 1_000_650_000).serve();
+    for upload in &uploads {
+        let last = piece(&served, upload, 3, "def", &[]).expect(204);
+        assert_eq!(last.header("etag"), format!("\"{}\"", hex(b"abcdef")));
+    }
+    assert_eq!(contents(&pod.volume())["a.txt"], b"abcdef");
+    // Of another user's object, too.
+    let deploy = json!({"manifest": {"b.txt": {"digest": hex(b"abcdef"), "size": 6}}});
+    served.call("POST", "/v1/releases", deploy.to_string()).expect(201);
+    assert_eq!(contents(&pod.volume())["b.txt"], b"abcdef");
 }
 
 /// A server of the pod's own user that dies in the middle of an upload, just after a deploy.

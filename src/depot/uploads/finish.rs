@@ -1,10 +1,11 @@
-//! The end of an upload: its bytes become an object that waits, and then, perhaps, a file of the site.
+//! The end of an upload: its bytes become an object that waits, or a file of the site.
 //!
-//! Each step is noted before it is made, and can be made again: a process may die between any two of them.
+//! A process may die between any two steps, so each can be made again: the bytes stay here until the end is noted, and
+//! from the moment that their digest is noted nobody writes to them any more, since a release may have them too.
 
-use super::{Finished, Turn, UploadError, turns::Hold};
+use super::{Finished, Turn, turns::Hold};
 use crate::{
-    depot::{Change, Depot, Error, Guard, Outcome, Proposal, State},
+    depot::{Change, Depot, Error, Guard, Outcome, Proposal, State, pool::take},
     digest::Digest,
     disk::{self, BYTES},
     entry::Cause,
@@ -18,15 +19,17 @@ impl Depot {
             Some(digest) => digest,
             None => self.complete(state, turn, hold)?,
         };
-        if disk::if_there(hold.folder.stat(BYTES))?.is_some() {
-            self.keep_file(state, &hold.folder, BYTES, digest)?;
-        }
         let (finished, outcome) = match &hold.record.path {
-            None => (Finished { digest, seq: None, release: None }, None),
+            None => {
+                self.keep_file(state, &hold.folder, BYTES, digest)?;
+                (Finished { digest, seq: None, release: None }, None)
+            }
             Some(path) => self.publish_upload(state, turn, hold, path, digest)?,
         };
         hold.record.finished = Some(finished);
         hold.record.write(&state.home.stage()?, &hold.folder)?;
+        // Not before that: who begins here once more needs them.
+        disk::if_there(hold.folder.unlink(BYTES))?;
         self.turns.forget(turn.id());
         Ok(outcome)
     }
@@ -62,8 +65,8 @@ impl Depot {
             let (seq, release) = (Some(done.entry.seq), Some(done.entry.release));
             return Ok((Finished { digest, seq, release }, None));
         }
-        let (staging, size) = (state.home.stage()?, hold.record.length.unwrap_or_default());
-        let staged = self.take_object(state, &staging, &digest, size)?.ok_or(UploadError::NoSuch(turn.id()))?;
+        let staging = state.home.stage()?;
+        let staged = take(&staging, &hold.folder, BYTES, digest)?;
         let outcome = self.commit(
             &staging,
             &Proposal {
@@ -73,7 +76,6 @@ impl Depot {
                 ..Proposal::new(Change::file(path.clone(), staged), Cause::Patch, &hold.record.by)
             },
         )?;
-        self.drop_waiting(state, [digest].iter());
         let (seq, release) = (Some(outcome.head.entry.seq), Some(outcome.head.entry.release));
         Ok((Finished { digest, seq, release }, Some(outcome)))
     }

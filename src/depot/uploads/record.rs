@@ -55,7 +55,7 @@ pub(super) struct Record {
     pub(super) path: Option<SitePath>,
     pub(super) digest: Option<Digest>,
     pub(super) precondition: Precondition,
-    /// The digest of all its bytes: they lie with the objects that wait, or are on their way there.
+    /// The digest of all its bytes. From then on they must not be written to: a release may name the same file.
     pub(super) whole: Option<Digest>,
     pub(super) finished: Option<Finished>,
 }
