@@ -11,6 +11,8 @@
 //! Everything here blocks, and is called from blocking threads.
 
 mod adopt;
+mod allowance;
+mod announced;
 mod apply;
 mod change;
 mod clean;
@@ -25,6 +27,7 @@ mod history;
 mod ingest;
 mod inspect;
 mod keep;
+mod limits;
 mod linger;
 mod live;
 mod look;
@@ -48,6 +51,7 @@ mod uploads;
 mod verify;
 mod watch;
 
+pub use announced::Coming;
 pub use apply::Recovered;
 pub use change::{Change, Condition, Proposal};
 pub use clean::Cleaned;
@@ -62,6 +66,7 @@ pub use history::{NotATarget, Rollback, Target};
 pub use ingest::Ingest;
 pub use inspect::{Look, Looks};
 pub use keep::Keep;
+pub use limits::{Exceeded, Limits, MinFree};
 pub use live::Found;
 pub use look::{Changed, Listed};
 pub use pin::Pinned;
@@ -106,6 +111,8 @@ pub struct Options {
     pub layout: Option<Layout>,
     /// What stays of the past.
     pub keep: Keep,
+    /// How much clients may bring.
+    pub limits: Limits,
 }
 
 /// A store, a volume, and what this process knows of both.
@@ -122,6 +129,7 @@ pub struct Depot {
     /// How long a write waits for another process to free the volume.
     patience: Duration,
     keep: Keep,
+    limits: Limits,
     /// What adoptions exchanged out.
     replaced: Mutex<replaced::Seen>,
     /// Adoptions that nobody has asked for yet.
@@ -155,7 +163,7 @@ impl Depot {
     /// # Errors
     /// When there is no such directory, it cannot be read, or it has another layout.
     pub fn open(path: &Path, options: Options) -> Result<Self, Error> {
-        let Options { patience, layout, keep } = options;
+        let Options { patience, layout, keep, limits } = options;
         let depot = Self {
             volume: Volume::open(path, layout)?,
             state: RwLock::new(None),
@@ -164,6 +172,7 @@ impl Depot {
             turn: parking_lot::Mutex::new(()),
             patience,
             keep,
+            limits,
             replaced: Mutex::default(),
             adopted: AtomicU64::new(0),
             cleaned: Mutex::new(None),
@@ -199,6 +208,12 @@ impl Depot {
     #[must_use]
     pub fn keep(&self) -> &Keep {
         &self.keep
+    }
+
+    /// How much clients may bring.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Bytes and inodes free on the volume.

@@ -20,7 +20,7 @@ mod tests;
 mod values;
 
 use crate::{
-    depot::{Keep, Layout, When},
+    depot::{Keep, Layout, Limits, When},
     hooks::Address,
 };
 
@@ -150,6 +150,8 @@ pub struct Serve {
     pub layout: Option<Layout>,
     /// What stays of the past.
     pub keep: Keep,
+    /// How much clients may bring.
+    pub limits: Limits,
 }
 
 /// Who may write.

@@ -15,9 +15,8 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::{App, Problem, wishes};
 use crate::{
-    depot::{self, Depot},
+    depot::{self, Coming, Depot},
     digest::{Digest, Hasher},
-    disk::Room,
 };
 
 /// As [`check_others`], for bodies that are stored as they come.
@@ -49,29 +48,34 @@ pub(super) fn check_length(version: Version, headers: &HeaderMap) -> Result<(), 
 /// Inodes that the smallest write takes: what is staged, its directory, the lock in it, the entry.
 const FEW_INODES: u64 = 6;
 
-/// Refuses a body that cannot fit, before the first byte is asked for; after trying to make room for it.
-pub(super) async fn check_room(app: &Arc<App>, headers: &HeaderMap) -> Result<(), Problem> {
+/// Refuses what is too much or cannot fit, before the first byte is asked for; after trying to make room for it.
+pub(super) async fn check_coming(app: &Arc<App>, headers: &HeaderMap, coming: Coming) -> Result<(), Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    check_room_for(app, headers, length.unwrap_or_default()).await
+    check_coming_of(app, headers, coming, length.unwrap_or_default()).await
 }
 
-/// As [`check_room`], for so many bytes.
-pub(super) async fn check_room_for(app: &Arc<App>, headers: &HeaderMap, length: u64) -> Result<(), Problem> {
+/// As [`check_coming`], for so many bytes.
+pub(super) async fn check_coming_of(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    coming: Coming,
+    length: u64,
+) -> Result<(), Problem> {
     // Making room removes something, which a rehearsal must not.
     let may_clean = !wishes::dry_run(headers)?;
     blocking(app, move |depot| {
-        let mut room = depot.room()?;
-        if may_clean && (room.bytes < length || room.inodes < FEW_INODES) && depot.make_room() {
-            room = depot.room()?;
+        let check = || match depot.check_announced(&coming, length) {
+            Ok(()) => Ok(depot.room()?.inodes),
+            Err(error) => Err(error),
+        };
+        match check() {
+            Ok(FEW_INODES..) => Ok(u64::MAX),
+            Ok(_) | Err(depot::Error::NoRoom { .. }) if may_clean && depot.make_room() => check(),
+            checked => checked,
         }
-        Ok::<_, depot::Error>(room)
     })
     .await
-    .and_then(|room| match room {
-        Room { bytes, .. } if bytes < length => Err(Problem::no_room(length, bytes)),
-        Room { inodes, .. } if inodes < FEW_INODES => Err(Problem::no_inodes(inodes)),
-        _ => Ok(()),
-    })
+    .and_then(|inodes| if inodes < FEW_INODES { Err(Problem::no_inodes(inodes)) } else { Ok(()) })
 }
 
 /// Runs `work` on a blocking thread with the body as a reader. A body that ends short of its Content-Length, or that the

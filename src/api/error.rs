@@ -136,11 +136,6 @@ impl Problem {
         Self::new(ProblemType::TooLarge, detail)
     }
 
-    pub(super) fn no_room(needed: u64, free: u64) -> Self {
-        let detail = format!("{needed} bytes are announced, {free} are free: the old release is served on");
-        Self::new(ProblemType::VolumeFull, detail).with("needed", needed.into()).with("free", free.into())
-    }
-
     pub(super) fn no_inodes(free: u64) -> Self {
         let detail = format!("{free} inodes are free, which is too few for a write: the old release is served on");
         Self::new(ProblemType::VolumeFull, detail).with("free_inodes", free.into())
@@ -232,7 +227,7 @@ impl From<depot::Error> for Problem {
 
 impl From<&depot::Error> for Problem {
     fn from(error: &depot::Error) -> Self {
-        use depot::Error as E;
+        use depot::{Error as E, Exceeded};
         let detail = chain(error);
         match error {
             E::OutcomeUnknown { op, .. } => Self::new(ProblemType::OutcomeUnknown, detail).with("op", json!(op)),
@@ -276,6 +271,19 @@ impl From<&depot::Error> for Problem {
             }
             E::NoDigest { .. } => Self::bad_request(detail),
             E::Digest { found, .. } => Self::new(ProblemType::DigestMismatch, detail).with("found", json!(found)),
+            E::Exceeded(exceeded) => {
+                let (kind, limit, wanted) = match *exceeded {
+                    Exceeded::File { limit, wanted } => (ProblemType::FileTooLarge, limit, wanted),
+                    Exceeded::Site { limit, wanted } => (ProblemType::SiteTooLarge, limit, wanted),
+                    Exceeded::Files { limit, wanted } => (ProblemType::TooManyFiles, limit, wanted),
+                };
+                Self::new(kind, detail).with("limit", json!(limit)).with("wanted", json!(wanted))
+            }
+            E::NoRoom { needed, free, floor } => Self::new(ProblemType::VolumeFull, detail)
+                .with("needed", json!(needed))
+                .with("free", json!(free))
+                .with("min_free", json!(floor))
+                .with("missing", json!(needed.saturating_add(*floor).saturating_sub(*free))),
             E::NoSuchRelease(_) | E::NotKept(_) => Self::new(ProblemType::NoSuchRelease, detail),
             E::Ambiguous(_) => Self::new(ProblemType::AmbiguousRelease, detail),
             E::NothingBefore => Self::new(ProblemType::NothingBefore, detail),

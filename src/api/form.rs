@@ -13,14 +13,16 @@ use super::{
     App, Problem,
     address::Address,
     answer::Written,
-    body::{check_length, check_room, check_wishes, with_body},
+    body::{check_coming, check_length, check_wishes, with_body},
     caller::Caller,
     conditions::{announced, precondition},
     parts::Parts,
-    site::begin,
     wishes::Wishes,
 };
-use crate::{depot::Proposal, entry::Cause};
+use crate::{
+    depot::{Coming, Proposal},
+    entry::Cause,
+};
 
 /// `POST /site/{dir}/`: several files and folders at once.
 pub(super) async fn post(
@@ -38,11 +40,11 @@ pub(super) async fn post(
         return Err(Problem::bad_request("POST puts the files of a form into a folder: end the path with a slash"));
     };
     let boundary = boundary(&headers)?;
-    check_room(&app, &headers).await?;
+    check_coming(&app, &headers, Coming::Files).await?;
     let precondition = precondition(&headers, None)?;
     let at_work = app.clone();
     let done = with_body(&app, body, announced(&headers)?, move |depot, content| {
-        let ingest = begin(depot, wishes)?;
+        let ingest = depot.ingest_beside(None, wishes.dry_run)?;
         let mut parts = Parts::new(content, boundary);
         let mut count = 0_u64;
         while let Some((path, mut bytes)) = parts.next(folder.as_ref())? {

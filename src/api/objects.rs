@@ -14,12 +14,12 @@ use utoipa::ToSchema;
 
 use super::{
     App, Problem,
-    body::{blocking, check_length, check_room, check_wishes, with_body},
+    body::{blocking, check_coming, check_length, check_wishes, with_body},
     conditions::announced,
     media, wishes,
 };
 use crate::{
-    depot,
+    depot::{self, Coming},
     digest::{Digest, NotADigest},
     manifest, path,
 };
@@ -58,7 +58,7 @@ pub(super) async fn put(
     wishes::none(uri.query(), &headers)?;
     check_wishes(&headers)?;
     check_length(version, &headers)?;
-    check_room(&app, &headers).await?;
+    check_coming(&app, &headers, Coming::Object).await?;
     let digest = digest(&name)?;
     let done = with_body(&app, body, announced(&headers)?, move |depot, content| {
         let is_new = depot.object_size(&digest)?.is_none();
@@ -85,7 +85,7 @@ pub(super) async fn post(
     wishes::none(uri.query(), &headers)?;
     check_wishes(&headers)?;
     check_length(version, &headers)?;
-    check_room(&app, &headers).await?;
+    check_coming(&app, &headers, Coming::Files).await?;
     let kind = media::archive(&headers)?;
     let done = with_body(&app, body, announced(&headers)?, move |depot, content| {
         let ingest = depot.ingest()?;

@@ -55,7 +55,8 @@ const WRITING: &[ProblemType] = &[
     Damaged,
 ];
 /// With a body.
-const SENDING: &[ProblemType] = &[LengthRequired, BodyCut, BodyIdle, ContentEncoding, DigestMismatch];
+const SENDING: &[ProblemType] =
+    &[LengthRequired, BodyCut, BodyIdle, FileTooLarge, SiteTooLarge, TooManyFiles, ContentEncoding, DigestMismatch];
 /// With what a path names.
 const PLACES: &[ProblemType] = &[BadPath, PathConflict];
 const ARCHIVED: &[ProblemType] = &[BadPath, PathConflict, BadArchive, EmptyArchive, UnsupportedType];
@@ -193,7 +194,7 @@ pub(super) fn table() -> Vec<Operation> {
             .fails(&[ASKING, SENDING, ARCHIVED, WRITING]),
         operation(Method::OPTIONS, "/v1/uploads", Anybody, uploads::options)
             .named("describeUploads", "What of tus 1.0 is spoken here")
-            .answers(204, "Tus-Version, Tus-Extension, Tus-Checksum-Algorithm", None),
+            .answers(204, "Tus-Version, Tus-Extension, Tus-Checksum-Algorithm, Tus-Max-Size", None),
         operation(Method::POST, "/v1/uploads", Caller, uploads::begin)
             .named("beginUpload", "A new upload that can be resumed, perhaps with its first piece")
             .with([tus(), header::<schemas::Count>("Upload-Length", "Its bytes"),

@@ -13,14 +13,14 @@ use super::{
     App, Problem,
     address::Address,
     answer::Written,
-    body::{blocking, check_length, check_room, check_wishes, with_body},
+    body::{blocking, check_coming, check_length, check_wishes, with_body},
     caller::Caller,
     conditions::{announced, precondition},
     media,
     wishes::Wishes,
 };
 use crate::{
-    depot::{self, Change, Depot, Ingest, Proposal},
+    depot::{self, Change, Coming, Proposal},
     entry::Cause,
     path::SitePath,
 };
@@ -37,15 +37,15 @@ pub(super) async fn put(
     let wishes = Wishes::of(uri.query(), &headers)?;
     check_wishes(&headers)?;
     check_length(version, &headers)?;
-    check_room(&app, &headers).await?;
     match Address::parse(uri.path())? {
         Address::Folder(folder) => archive(&app, by, &headers, wishes, folder, true, body).await,
         Address::File(path) => {
+            check_coming(&app, &headers, Coming::File(path.clone())).await?;
             let place = path.clone();
             let precondition = precondition(&headers, Some(&path))?;
             let at_work = app.clone();
             let done = with_body(&app, body, announced(&headers)?, move |depot, content| {
-                let ingest = begin(depot, wishes)?;
+                let ingest = depot.ingest_beside(None, wishes.dry_run)?;
                 let staged = ingest.file(path, false, content)?;
                 content.check()?;
                 let (staging, change) = ingest.into_change(None, false);
@@ -73,18 +73,12 @@ pub(super) async fn patch(
     let wishes = Wishes::of(uri.query(), &headers)?;
     check_wishes(&headers)?;
     check_length(version, &headers)?;
-    check_room(&app, &headers).await?;
     match Address::parse(uri.path())? {
         Address::Folder(folder) => archive(&app, by, &headers, wishes, folder, false, body).await,
         Address::File(_) => {
             Err(Problem::bad_request("PATCH merges an archive into a folder: end the path with a slash"))
         }
     }
-}
-
-/// Where the files of a write go: nowhere, when it is only rehearsed.
-pub(super) fn begin(depot: &Depot, wishes: Wishes) -> Result<Ingest, depot::Error> {
-    if wishes.dry_run { depot.ingest_nowhere() } else { depot.ingest() }
 }
 
 async fn archive(
@@ -96,11 +90,13 @@ async fn archive(
     replaces: bool,
     body: Body,
 ) -> Result<Response, Problem> {
+    check_coming(app, headers, Coming::Files).await?;
     let cause = if replaces && folder.is_none() { Cause::Upload } else { Cause::Patch };
     let (precondition, announced_kind) = (precondition(headers, None)?, media::archive(headers)?);
     let at_work = app.clone();
     let done = with_body(app, body, announced(headers)?, move |depot, content| {
-        let ingest = begin(depot, wishes)?;
+        let clears = replaces.then_some(folder.as_ref());
+        let ingest = depot.ingest_beside(clears, wishes.dry_run)?;
         ingest.archive(folder.as_ref(), announced_kind, content)?;
         content.check()?;
         let (staging, change) = ingest.into_change(folder, replaces);
@@ -134,7 +130,7 @@ pub(super) async fn delete(
     };
     let at_work = app.clone();
     let done = blocking(&app, move |depot| {
-        let ingest = begin(depot, wishes)?;
+        let ingest = depot.ingest_beside(None, wishes.dry_run)?;
         let proposal = Proposal { precondition, guard: Some(wishes.guard), ..Proposal::new(change, Cause::Patch, &by) };
         depot.commit(&ingest.staging, &proposal).inspect(|outcome| at_work.committed(outcome))
     });

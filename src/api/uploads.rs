@@ -18,24 +18,25 @@ use uuid::Uuid;
 
 use super::{
     App, Problem,
-    body::{blocking, check_length, check_room, check_room_for, check_wishes, with_body},
+    body::{blocking, check_coming, check_coming_of, check_length, check_wishes, with_body},
     caller::Caller,
     conditions::precondition,
     wishes,
 };
-use crate::depot::{Piece, Precondition, Turn, Upload, Wanted};
+use crate::depot::{Coming, Piece, Precondition, Turn, Upload, Wanted};
 use checksum::{Checked, Checksum};
 use tus::{number, speak};
 
 /// `OPTIONS /v1/uploads`: what is spoken here.
-pub(super) async fn options() -> Response {
+pub(super) async fn options(State(app): State<Arc<App>>) -> Response {
+    let most = [("tus-max-size", app.depot.limits().file.to_string())];
     let headers = [
         ("tus-resumable", tus::VERSION),
         ("tus-version", tus::VERSION),
         ("tus-extension", tus::EXTENSIONS),
         ("tus-checksum-algorithm", checksum::ALGORITHMS),
     ];
-    (StatusCode::NO_CONTENT, headers).into_response()
+    (StatusCode::NO_CONTENT, headers, most).into_response()
 }
 
 /// `POST /v1/uploads`: begins an upload, perhaps with its first piece.
@@ -55,8 +56,10 @@ pub(super) async fn begin(
         if !has_piece && announced.is_some_and(|announced| announced > 0) {
             return Err(Problem::unsupported_type(format!("the first bytes of an upload are sent as {}", tus::PIECE)));
         }
-        check_room_for(&app, &headers, length.unwrap_or_default().max(announced.unwrap_or_default())).await?;
         let wanted = wanted(by, length, &headers)?;
+        let coming = wanted.path.clone().map_or(Coming::Object, Coming::File);
+        let bytes = length.unwrap_or_default().max(announced.unwrap_or_default());
+        check_coming_of(&app, &headers, coming, bytes).await?;
         let upload = blocking(&app, move |depot| depot.begin_upload(wanted)).await?;
         let id = upload.id;
         let upload = if has_piece || length == Some(0) {
@@ -123,7 +126,7 @@ pub(super) async fn append(
         let offset = number(&headers, "upload-offset")?.ok_or_else(missing)?;
         let (length, announced) = (number(&headers, "upload-length")?, number(&headers, "content-length")?);
         let checksum = Checksum::of(&headers)?;
-        check_room(&app, &headers).await?;
+        check_coming(&app, &headers, Coming::Piece).await?;
         let piece = Piece { offset, length, announced, is_whole: checksum.is_some() };
         let upload = append_to(&app, name(&id)?, piece, checksum, body).await?;
         Ok((StatusCode::NO_CONTENT, tus::told(&upload)).into_response())

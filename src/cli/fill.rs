@@ -23,7 +23,8 @@ pub(super) fn run(settings: &Fill) -> Result<(), Failure> {
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::other(error.into()))?;
     runtime.spawn(end_on_signal());
-    let options = Options { patience: PATIENCE, layout: settings.layout.clone(), keep: settings.keep };
+    let options =
+        Options { patience: PATIENCE, layout: settings.layout.clone(), keep: settings.keep, ..Options::default() };
     let depot = Depot::open(&settings.volume, options)?;
     let recovered = depot.recover()?;
     if !recovered.is_nothing() {

@@ -44,7 +44,7 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals(settings.grace).map_err(|error| Failure::other(error.into()))?;
     let metrics = Arc::new(Metrics::new());
     let from = locations(&settings.from)?;
-    let options = Options { patience: PATIENCE, layout: settings.layout, keep: settings.keep };
+    let options = Options { patience: PATIENCE, layout: settings.layout, keep: settings.keep, limits: settings.limits };
     let depot = Arc::new(Depot::open(&settings.volume, options)?.adopting(settings.adopt_changes));
     let (uploads, probes) = (bind(settings.listen).await?, bind(settings.probes).await?);
     if let Some(file) = &settings.addresses_file {

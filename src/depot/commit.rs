@@ -160,6 +160,7 @@ impl Depot {
             if let Some(guard) = proposal.guard {
                 let nodes = Overlay::new(state.store.nodes(), &planned.nodes);
                 guard.check(proposal, &nodes, head.as_deref(), &planned)?;
+                self.check_size(proposal, &nodes, head.as_deref(), &planned)?;
             }
             self.check_objects(state, &proposal.change, &planned)?;
             let entry = proposal.entry(head.as_deref(), planned.release, now);

@@ -40,6 +40,7 @@ impl Depot {
         }
         let base = base.map(|base| self.entry(&base)).transpose()?.map(|base| base.entry.release);
         self.check_in_time(parent, &precondition)?;
+        self.check_deploy(base, &set, &remove)?;
         if dry_run {
             return self.rehearse_deploy(base, set, remove, |change| Proposal {
                 parent,
@@ -56,6 +57,8 @@ impl Depot {
             if objects.contains_key(digest) || state.store.object_size(digest)? == Some(*size) {
                 continue;
             }
+            // What is kept already was let in.
+            self.limits.file(*size)?;
             match self.take_object(&state, &staging, digest, *size)? {
                 Some(staged) => drop(objects.insert(*digest, staged)),
                 // Between the two looks another deploy may have taken it to the store.
@@ -104,7 +107,10 @@ impl Depot {
         let (mut objects, mut missing) = (HashMap::new(), BTreeSet::new());
         for File { digest, size, .. } in set.values() {
             match self.object_size(digest)? {
-                None => drop(missing.insert(*digest)),
+                None => {
+                    self.limits.file(*size)?;
+                    missing.insert(*digest);
+                }
                 Some(real) if real != *size => {
                     return Err(Error::Size { digest: *digest, said: *size, real });
                 }

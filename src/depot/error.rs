@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::Divergence;
+use super::{Divergence, Exceeded};
 use crate::{
     digest::{Digest, NotADigest},
     disk::{self, StageError},
@@ -112,6 +112,22 @@ pub enum Error {
         /// What came.
         found: Digest,
     },
+    /// More than may come in.
+    #[error(transparent)]
+    Exceeded(#[from] Exceeded),
+    /// Less space is free than a write needs and is to leave.
+    #[error(
+        "{needed} bytes are needed and {floor} are to stay free (--min-free), but only {free} are free: the old release \
+         is served on"
+    )]
+    NoRoom {
+        /// What the write needs, as far as is known.
+        needed: u64,
+        /// What is free.
+        free: u64,
+        /// What is to stay free.
+        floor: u64,
+    },
     /// A release that the journal does not have.
     #[error("the journal has no release {0}, or does not keep it any more")]
     NoSuchRelease(String),
@@ -160,13 +176,18 @@ fn listed(unfit: &[volume::Unfit]) -> String {
 impl From<StageError> for Error {
     fn from(error: StageError) -> Self {
         match error {
-            StageError::Read(error) => Self::Content(error),
+            StageError::Read(error) => Self::of_content(error),
             StageError::Disk(error) => Self::Disk(error),
         }
     }
 }
 
 impl Error {
+    /// Why content could not be read to its end: our own error, when it is a limit that ends it.
+    pub(super) fn of_content(error: std::io::Error) -> Self {
+        error.downcast::<Self>().unwrap_or_else(Self::Content)
+    }
+
     /// Whether what the store or the volume holds is not what was put there.
     #[must_use]
     pub fn is_damaged(&self) -> bool {

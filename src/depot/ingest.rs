@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{Change, Depot, Error};
+use super::{Change, Depot, Error, Limits, allowance::Allowance};
 use crate::{
     disk::{Staged, Staging},
     path::SitePath,
@@ -20,6 +20,8 @@ pub struct Ingest {
     /// Where the files lie.
     pub staging: Staging,
     files: Mutex<BTreeMap<SitePath, Staged>>,
+    /// What may still come in.
+    allowance: Allowance,
 }
 
 impl Depot {
@@ -30,13 +32,25 @@ impl Depot {
     pub fn ingest(&self) -> Result<Ingest, Error> {
         let state = self.state_for_writing()?;
         let staging = state.home.stage()?;
-        Ok(Ingest::of(staging))
+        Ok(Ingest::of(staging, *self.limits()))
+    }
+
+    /// As [`Depot::ingest`], for files that are put into the site beside what is live; `clears` names the folder that they
+    /// replace. With `dry_run` as [`Depot::ingest_nowhere`].
+    ///
+    /// # Errors
+    /// As [`Depot::ingest`].
+    pub fn ingest_beside(&self, clears: Option<Option<&SitePath>>, dry_run: bool) -> Result<Ingest, Error> {
+        let mut ingest = if dry_run { self.ingest_nowhere() } else { self.ingest() }?;
+        ingest.allowance.beside(self.live(clears)?);
+        Ok(ingest)
     }
 }
 
 impl Ingest {
-    pub(super) fn of(staging: Staging) -> Self {
-        Self { staging, files: Mutex::default() }
+    pub(super) fn of(staging: Staging, limits: Limits) -> Self {
+        let disk = (!staging.is_nowhere()).then(|| staging.directory().clone());
+        Self { staging, files: Mutex::default(), allowance: Allowance::new(limits, disk) }
     }
 
     pub(super) fn scratch(&self) -> io::Result<File> {
@@ -46,38 +60,52 @@ impl Ingest {
     /// Takes one file in; a second time, in place of the first.
     ///
     /// # Errors
-    /// When the content ends early or the disk refuses.
+    /// When the content ends early or is more than may come in; when the disk refuses.
     pub fn file(&self, path: SitePath, executable: bool, content: &mut dyn Read) -> Result<Staged, Error> {
-        let staged = self.staging.file(content, executable)?;
+        let staged = self.stage(&path, None, executable, content)?;
         self.put(path, staged.clone());
         Ok(staged)
     }
 
+    fn stage(
+        &self,
+        path: &SitePath,
+        size: Option<u64>,
+        executable: bool,
+        content: &mut dyn Read,
+    ) -> Result<Staged, Error> {
+        let bound = self.allowance.begin(path, size, &self.files)?;
+        Ok(self.staging.file(&mut self.allowance.file(bound, content), executable)?)
+    }
+
     fn put(&self, path: SitePath, staged: Staged) {
+        let size = staged.size;
         let before = self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(path, staged);
+        self.allowance.took(size, before.as_ref().map(|before| before.size));
         self.discard(before);
     }
 
-    /// Takes all files of `source` in.
+    /// Takes all files of `source` in, however large: it is the operator's.
     ///
     /// # Errors
     /// As the source says; when the disk refuses.
     pub fn source(&self, source: &source::Source, progress: &Progress) -> Result<Summary, Error> {
-        self.reading(None, progress, |reading| source.read(reading)).map_err(unwrap_own)
+        self.reading(None, false, progress, |reading| source.read(reading)).map_err(unwrap_own)
     }
 
     /// Takes all files of an archive in, to lie in `folder` (or in the whole site).
     ///
     /// # Errors
-    /// When it is no archive, or not the `announced` kind, or holds what may not come in.
+    /// When it is no archive, or not the `announced` kind, or holds what may not come in, or more than that.
     pub fn archive(
         &self,
         folder: Option<&SitePath>,
         announced: Option<Format>,
         bytes: &mut dyn Read,
     ) -> Result<Summary, Error> {
-        let progress = Progress::default();
-        self.reading(folder, &progress, |reading| source::read_archive(bytes, announced, reading)).map_err(unwrap_own)
+        let (progress, mut bytes) = (Progress::default(), self.allowance.archive(bytes));
+        self.reading(folder, true, &progress, |reading| source::read_archive(&mut bytes, announced, reading))
+            .map_err(unwrap_own)
     }
 
     /// What was taken in, as a change that puts it; with `clear`, in place of what lies in `folder`.
@@ -92,7 +120,13 @@ impl Ingest {
         (self.staging, self.files.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn reading<T>(&self, folder: Option<&SitePath>, progress: &Progress, read: impl FnOnce(&Reading<'_>) -> T) -> T {
+    fn reading<T>(
+        &self,
+        folder: Option<&SitePath>,
+        is_limited: bool,
+        progress: &Progress,
+        read: impl FnOnce(&Reading<'_>) -> T,
+    ) -> T {
         let place = |path: &SitePath| match folder {
             Some(folder) => folder.join(path),
             None => Ok(path.clone()),
@@ -100,7 +134,10 @@ impl Ingest {
         read(&Reading {
             sink: &|item, content| {
                 let path = place(&item.path)?;
-                let staged = self.staging.file(content, item.executable).map_err(Error::from)?;
+                let staged = match is_limited {
+                    true => self.stage(&path, item.size, item.executable, content)?,
+                    false => self.staging.file(content, item.executable).map_err(Error::from)?,
+                };
                 self.put(path, Staged { modified: item.modified, ..staged });
                 Ok(())
             },
@@ -125,12 +162,16 @@ impl Ingest {
     }
 }
 
-/// An error that our own sink gave to the source comes back as what it was.
+/// An error that our own sink or bound gave to the source comes back as what it was.
 pub(super) fn unwrap_own(error: source::Error) -> Error {
     match error {
         source::Error::Sink { path, source } => match source.downcast::<Error>() {
             Ok(own) => *own,
             Err(source) => Error::Source(source::Error::Sink { path, source }),
+        },
+        source::Error::Body { source } => match source.downcast::<Error>() {
+            Ok(own) => own,
+            Err(source) => Error::Source(source::Error::Body { source }),
         },
         other => Error::Source(other),
     }

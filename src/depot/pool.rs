@@ -10,9 +10,6 @@ use crate::{
     entry::Entry,
 };
 
-/// Seconds that an object waits: a client that was cut goes on the next day.
-const PATIENCE: i64 = 24 * 60 * 60;
-
 impl Depot {
     /// The size of an object that need not be sent: one that is kept, or waits.
     ///
@@ -66,7 +63,7 @@ impl Depot {
 
     /// Seconds for which what was sent waits.
     pub(super) fn upload_age(&self) -> i64 {
-        PATIENCE
+        i64::try_from(self.limits.upload_age.as_secs()).unwrap_or(i64::MAX)
     }
 
     /// Takes a waiting object of `size` bytes into `staging`; none when it does not wait.
@@ -113,7 +110,7 @@ impl Depot {
         }
     }
 
-    /// Removes objects that nobody took for a day; tells how many.
+    /// Removes objects that nobody took for long; tells how many.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -122,7 +119,8 @@ impl Depot {
         let Some(pool) = pool(&state)? else { return Ok(0) };
         let (now, mut gone) = (Entry::now().timestamp(), 0);
         for name in pool.list()? {
-            if disk::if_there(pool.stat(&name))?.is_some_and(|stat| stat.ctime + self.upload_age() < now) {
+            if disk::if_there(pool.stat(&name))?.is_some_and(|stat| stat.ctime.saturating_add(self.upload_age()) < now)
+            {
                 pool.remove_all(&name)?;
                 gone += 1;
             }

@@ -24,7 +24,7 @@ impl Depot {
             Some(state) => state.home.staging.clone(),
             None => self.volume.root().clone(),
         };
-        Ok(Ingest::of(Staging::nowhere(&parent)?))
+        Ok(Ingest::of(Staging::nowhere(&parent)?, *self.limits()))
     }
 
     /// What a commit of `proposal` would become. It takes the volume's lock where there is one, and writes nothing: what
@@ -64,7 +64,9 @@ impl Depot {
             return Ok(Outcome { rehearsed: Some(Vec::new()), ..Outcome::nothing(head.ok_or(Error::Nothing)?) });
         };
         if let Some(guard) = proposal.guard {
-            guard.check(proposal, &Overlay::new(nodes, &planned.nodes), head.as_deref(), &planned)?;
+            let nodes = Overlay::new(nodes, &planned.nodes);
+            guard.check(proposal, &nodes, head.as_deref(), &planned)?;
+            self.check_size(proposal, &nodes, head.as_deref(), &planned)?;
         }
         if let Some(state) = &state {
             self.check_objects(state, &proposal.change, &planned)?;

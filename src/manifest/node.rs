@@ -169,7 +169,7 @@ fn gather<L: Leaf>(
     rows::<L>(digest, &bytes, &mut |line, row| {
         let malformed = || Error::Malformed { digest: *digest, line };
         match row {
-            Row::Part(part) => {
+            Row::Part(part, _) => {
                 let levels = levels.checked_sub(1).ok_or_else(malformed)?;
                 gather::<L>(nodes, &part, levels, directory, seen)
             }
@@ -187,8 +187,8 @@ fn gather<L: Leaf>(
 /// One line of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Row<L: Leaf> {
-    /// A node of which the directory is made, among others.
-    Part(Digest),
+    /// A node of which the directory is made, among others, and what is in it.
+    Part(Digest, L::Total),
     /// An entry by its key.
     Entry(Box<str>, Item<L>),
 }
@@ -219,7 +219,7 @@ pub fn rows<L: Leaf>(
         let row = if kind == "dir" || kind == "part" {
             let digest: Digest = word().and_then(|word| word.parse().ok()).ok_or_else(malformed)?;
             let total = L::Total::parse(&mut word).ok_or_else(malformed)?;
-            if kind == "part" { Row::Part(digest) } else { Row::Entry(rest.into(), Item::Folder(digest, total)) }
+            if kind == "part" { Row::Part(digest, total) } else { Row::Entry(rest.into(), Item::Folder(digest, total)) }
         } else {
             let leaf = L::parse(kind, &mut word).ok_or_else(malformed)?;
             Row::Entry(rest.into(), Item::Leaf(leaf))

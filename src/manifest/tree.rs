@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::{
     Error, Nodes,
-    node::{self, Directory, Item, Leaf},
+    node::{self, Directory, Item, Leaf, Row},
 };
 use crate::{digest::Digest, path::SitePath};
 
@@ -64,13 +64,29 @@ impl<'a, L: Leaf> Tree<'a, L> {
     /// When the root cannot be read.
     pub fn total(&self) -> Result<L::Total, Error> {
         use super::node::Total as _;
-        let root = read::<L>(self.nodes, &self.root)?;
-        Ok(root.values().fold(L::Total::default(), |sum, item| {
-            sum.add(match item {
-                Item::Leaf(leaf) => leaf.total(),
-                Item::Folder(_, total) => *total,
-            })
-        }))
+        let bytes = self.nodes.node(&self.root).map_err(|source| Error::Node { digest: self.root, source })?;
+        let mut sum = L::Total::default();
+        // However large the directory is: its parts say what is in them.
+        node::rows::<L>(&self.root, &bytes, &mut |_, row| {
+            sum = sum.add(match row {
+                Row::Part(_, total) | Row::Entry(_, Item::Folder(_, total)) => total,
+                Row::Entry(_, Item::Leaf(leaf)) => leaf.total(),
+            });
+            Ok(())
+        })?;
+        Ok(sum)
+    }
+
+    /// What the leaves of `folder` add up to; nothing when there is no such folder.
+    ///
+    /// # Errors
+    /// When a node cannot be read.
+    pub fn total_of(&self, folder: &SitePath) -> Result<L::Total, Error> {
+        let above = self.folder(folder.parent().as_ref())?;
+        Ok(match above.as_ref().and_then(|above| above.get(&*format!("{}/", folder.name()))) {
+            Some(Item::Folder(_, total)) => *total,
+            _ => L::Total::default(),
+        })
     }
 
     /// Calls `visit` for every path in which `self` and `other` differ, with what is there and what is there in `other`.

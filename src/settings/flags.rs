@@ -112,7 +112,7 @@ pub(super) enum Verb {
     Fill(FillFlags),
     /// Stay beside the application: take uploads over HTTP, and follow a source if there is one
     #[command(after_help = EXAMPLES_SERVE)]
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
     /// Read everything on a volume again and compare it with its digests
     #[command(after_help = EXAMPLES_VERIFY)]
     Verify(VerifyFlags),
@@ -123,6 +123,38 @@ pub(super) enum Verb {
     #[command(after_help = EXAMPLES_RECONCILE)]
     Reconcile(ReconcileFlags),
 }
+
+#[derive(Debug, Args)]
+pub(super) struct LimitFlags {
+    /// Bytes that a file may have, with a unit (KiB, MiB, GiB, TiB) or without, as in 512MiB [default: 10GiB]
+    #[arg(long, value_name = "SIZE", env = "LONGSHORE_MAX_FILE", help_heading = LIMITS)]
+    pub(super) max_file: Option<OsString>,
+
+    /// Bytes that all files of a release may have together [default: 100GiB]
+    #[arg(long, value_name = "SIZE", env = "LONGSHORE_MAX_SITE", help_heading = LIMITS)]
+    pub(super) max_site: Option<OsString>,
+
+    /// Files that a release may have [default: 500000]
+    #[arg(long, value_name = "COUNT", env = "LONGSHORE_MAX_FILES", help_heading = LIMITS)]
+    pub(super) max_files: Option<OsString>,
+
+    /// Requests with a body at once, at most 1000; one more is answered 429 [default: 256]
+    #[arg(long, value_name = "COUNT", env = "LONGSHORE_MAX_UPLOADS", help_heading = LIMITS)]
+    pub(super) max_uploads: Option<OsString>,
+
+    /// Time for which an upload that is not finished, or an object that no release names, is kept, with its unit (s, m,
+    /// h) [default: 24h]
+    #[arg(long, value_name = "TIME", env = "LONGSHORE_UPLOAD_AGE", help_heading = LIMITS)]
+    pub(super) upload_age: Option<OsString>,
+
+    /// Space that an upload leaves free on the volume, as in 512MiB, or a part of the volume, as in 5%; roll-backs and
+    /// deletions go on below it [default: 1%, at most 1GiB]
+    #[arg(long, value_name = "SIZE|PERCENT", env = "LONGSHORE_MIN_FREE", help_heading = LIMITS)]
+    pub(super) min_free: Option<OsString>,
+}
+
+/// Where the limits stand in the help.
+const LIMITS: &str = "Limits (of what is uploaded; seeds and the followed source have none)";
 
 #[derive(Debug, Args)]
 pub(super) struct LayoutFlags {
@@ -283,6 +315,9 @@ pub(super) struct ServeFlags {
 
     #[command(flatten)]
     pub(super) keep: KeepFlags,
+
+    #[command(flatten)]
+    pub(super) limits: LimitFlags,
 }
 
 impl Flags {

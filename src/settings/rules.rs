@@ -7,8 +7,11 @@ use std::{
 };
 
 use super::{
-    Access, CheckSource, Command, Doctor, Fill, Keep, Layout, Log, Reconcile, Serve, Settings, Verify, When,
-    flags::{DoctorFlags, FillFlags, Flags, KeepFlags, LayoutFlags, ReconcileFlags, ServeFlags, Verb, VerifyFlags},
+    Access, CheckSource, Command, Doctor, Fill, Keep, Layout, Limits, Log, Reconcile, Serve, Settings, Verify, When,
+    flags::{
+        DoctorFlags, FillFlags, Flags, KeepFlags, LayoutFlags, LimitFlags, ReconcileFlags, ServeFlags, Verb,
+        VerifyFlags,
+    },
     reading::{Known, Reading},
     values,
 };
@@ -27,7 +30,7 @@ pub(super) fn settings(flags: Flags, check_source: CheckSource, reading: &mut Re
     let format = reading.value("log-format", flags.log_format, values::log_format);
     let command = match flags.verb {
         Verb::Fill(flags) => fill(flags, check_source, reading).map(Command::Fill),
-        Verb::Serve(flags) => serve(flags, check_source, reading).map(|serve| Command::Serve(Box::new(serve))),
+        Verb::Serve(flags) => serve(*flags, check_source, reading).map(|serve| Command::Serve(Box::new(serve))),
         Verb::Verify(flags) => verify(flags, check_source, reading).map(Command::Verify),
         Verb::Doctor(flags) => doctor(flags, reading).map(Command::Doctor),
         Verb::Reconcile(flags) => reconcile(flags, reading).map(Command::Reconcile),
@@ -102,6 +105,24 @@ fn keep(flags: KeepFlags, reading: &mut Reading<'_>) -> Result<Keep, Known> {
     })
 }
 
+fn limits(flags: LimitFlags, reading: &mut Reading<'_>) -> Result<Limits, Known> {
+    let file = reading.value("max-file", flags.max_file, values::size);
+    let site = reading.value("max-site", flags.max_site, values::size);
+    let files = reading.value("max-files", flags.max_files, values::count);
+    let uploads = reading.value("max-uploads", flags.max_uploads, values::uploads);
+    let upload_age = reading.value("upload-age", flags.upload_age, values::age);
+    let min_free = reading.value("min-free", flags.min_free, values::min_free);
+    let default = Limits::default();
+    Ok(Limits {
+        file: file?.unwrap_or(default.file),
+        site: site?.unwrap_or(default.site),
+        files: files?.map_or(default.files, |files| files as u64),
+        uploads: uploads?.unwrap_or(default.uploads),
+        upload_age: upload_age?.unwrap_or(default.upload_age),
+        min_free: min_free?.unwrap_or(default.min_free),
+    })
+}
+
 fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>) -> Result<Serve, Known> {
     // Each value first, all of them, so that one mistake hides no other; `?` comes when the list is complete.
     let volume = reading.required("volume", flags.volume, VOLUME_EXAMPLE, values::path);
@@ -120,6 +141,7 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
     let post_publish_timeout = reading.value("post-publish-timeout", flags.post_publish_timeout, values::interval);
     let layout = layout(flags.layout, reading);
     let keep = keep(flags.keep, reading);
+    let limits = limits(flags.limits, reading);
 
     let access = access(token_file, no_auth, listen, reading);
     if let (Ok(listen), Ok(probes)) = (listen, probes)
@@ -150,6 +172,7 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
         adopt_changes: adopt_changes?,
         layout: layout?,
         keep: keep?,
+        limits: limits?,
     })
 }
 

@@ -6,6 +6,7 @@ use clap::CommandFactory;
 use proptest::prelude::*;
 
 use super::*;
+use crate::depot::MinFree;
 
 const TOKENS: [&str; 4] = ["--volume", "/v", "--token-file", "/t"];
 
@@ -77,6 +78,7 @@ fn serve_has_its_defaults() {
         adopt_changes: false,
         layout: None,
         keep: Keep::default(),
+        limits: Limits::default(),
     };
     assert_eq!(serve(&TOKENS, &[]), expected);
 }
@@ -96,6 +98,12 @@ fn every_flag_is_also_a_variable() {
         ("LONGSHORE_ADDRESSES_FILE", "/a"),
         ("LONGSHORE_POST_PUBLISH", "http://127.0.0.1:9/told"),
         ("LONGSHORE_POST_PUBLISH_TIMEOUT", "3s"),
+        ("LONGSHORE_MAX_FILE", "512MiB"),
+        ("LONGSHORE_MAX_SITE", "1000000"),
+        ("LONGSHORE_MAX_FILES", "10"),
+        ("LONGSHORE_MAX_UPLOADS", "3"),
+        ("LONGSHORE_UPLOAD_AGE", "1h30m"),
+        ("LONGSHORE_MIN_FREE", "5%"),
     ];
     let expected = Serve {
         volume: "/v".into(),
@@ -113,6 +121,14 @@ fn every_flag_is_also_a_variable() {
         adopt_changes: false,
         layout: None,
         keep: Keep::default(),
+        limits: Limits {
+            file: 512 << 20,
+            site: 1_000_000,
+            files: 10,
+            uploads: 3,
+            upload_age: Duration::from_mins(90),
+            min_free: MinFree::Percent(5),
+        },
     };
     assert_eq!(serve(&[], &environment), expected);
     let log = run(&["fill"], &[("LONGSHORE_VOLUME", "/v"), ("LONGSHORE_LOG_FORMAT", "json"), ("LONGSHORE_LOG", "off")]);
@@ -219,6 +235,37 @@ fn settings_that_cannot_go_together_are_refused() {
 }
 
 #[test]
+fn a_limit_that_makes_no_sense_is_refused() {
+    let with = |flag: &str, value: &str| mistakes(&[&["serve"], &TOKENS[..], &[flag, value]].concat(), &[]);
+    for (flag, value, why) in [
+        ("--max-file", "10 giga", "write a number of bytes, or one with KiB, MiB, GiB or TiB, as in 512MiB"),
+        ("--max-file", "99999999999999999999", "is not a size"),
+        ("--max-site", "0", "0 would let nothing in: leave it out for the default"),
+        ("--max-site", "5%", "is not a size"),
+        ("--max-files", "0", "is not a whole number from 1"),
+        ("--max-files", "many", "is not a whole number from 1"),
+        ("--max-uploads", "1001", "1001 are too many: at most 1000"),
+        ("--upload-age", "0s", "0ns is too short: 1s is the least"),
+        ("--upload-age", "24", "\"24\" has no unit"),
+        ("--min-free", "100%", "write a whole number from 0% to 99%"),
+        ("--min-free", "a bit", "is not a size"),
+    ] {
+        let found = mistakes_of_one(with(flag, value));
+        assert!(found.starts_with(&format!("{flag}: ")) && found.contains(why), "{found}");
+    }
+    let limits = |flag: &str, value: &str| serve(&[&TOKENS[..], &[flag, value]].concat(), &[]).limits;
+    assert_eq!(limits("--max-file", "1.5KiB").file, 1_536);
+    assert_eq!(limits("--max-file", "10GB").file, 10_000_000_000);
+    assert_eq!(limits("--min-free", "0").min_free, MinFree::Bytes(0));
+    assert_eq!(limits("--min-free", "2 GiB").min_free, MinFree::Bytes(2 << 30));
+}
+
+fn mistakes_of_one(mut list: Vec<String>) -> String {
+    assert_eq!(list.len(), 1, "{list:?}");
+    list.remove(0)
+}
+
+#[test]
 fn a_port_by_itself_is_pointed_to_the_address() {
     let found = mistakes(&[&["serve"], &TOKENS[..]].concat(), &[("LONGSHORE_PORT", "8080")]);
     assert_eq!(found, ["LONGSHORE_PORT is not a setting: LONGSHORE_LISTEN=0.0.0.0:8080 sets address and port"]);
@@ -247,7 +294,16 @@ fn help_teaches_by_examples() {
         assert!(fill.contains(part), "{part:?} in {fill}");
     }
     let serve = told(&["serve", "--help"]);
-    for part in ["[default: 0.0.0.0:8080]", "[default: 0.0.0.0:9090]", "[default: 30s]", "[default: 25s]", "name=ci"] {
+    for part in ["[default: 0.0.0.0:8080]", "[default: 0.0.0.0:9090]", "[default: 30s]", "[default: 25s]", "name=ci"]
+        .into_iter()
+        .chain([
+            "Limits (",
+            "[default: 10GiB]",
+            "[default: 100GiB]",
+            "[default: 500000]",
+            "[default: 1%, at most 1GiB]",
+        ])
+    {
         assert!(serve.contains(part), "{part:?} in {serve}");
     }
     assert!(!serve.contains("/hidden"), "help shows no value of the environment");

@@ -4,10 +4,18 @@ use std::{ffi::OsStr, net::SocketAddr, path::PathBuf, time::Duration};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use bytesize::ByteSize;
+
 use super::{Address, Layout, LogFormat, Side, When};
+use crate::depot::MinFree;
 
 /// The shortest time between two looks at a source: below it a volume does nothing else.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The shortest time for which an upload is kept.
+const SHORTEST_AGE: Duration = Duration::from_secs(1);
+/// The most requests with a body at once.
+const MOST_UPLOADS: usize = 1_000;
 
 fn text(value: &OsStr) -> Result<&str, String> {
     value.to_str().map(str::trim).ok_or_else(|| "it is not UTF-8".to_owned())
@@ -53,6 +61,39 @@ pub(super) fn count(value: &OsStr) -> Result<usize, String> {
         Ok(0) | Err(_) => Err(format!("{text:?} is not a whole number from 1")),
         Ok(count) => Ok(count),
     }
+}
+
+/// As many requests with a body at once: the rest of the 1,024 connections are left to readers.
+pub(super) fn uploads(value: &OsStr) -> Result<usize, String> {
+    match count(value)? {
+        count if count > MOST_UPLOADS => Err(format!("{count} are too many: at most {MOST_UPLOADS}")),
+        count => Ok(count),
+    }
+}
+
+/// Bytes.
+pub(super) fn size(value: &OsStr) -> Result<u64, String> {
+    match bytes(text(value)?)? {
+        0 => Err("0 would let nothing in: leave it out for the default".to_owned()),
+        size => Ok(size),
+    }
+}
+
+/// Bytes, or a part of a volume.
+pub(super) fn min_free(value: &OsStr) -> Result<MinFree, String> {
+    let text = text(value)?;
+    let Some(percent) = text.strip_suffix('%') else { return bytes(text).map(MinFree::Bytes) };
+    match percent.parse() {
+        Ok(percent @ 0..=99) if !text.starts_with('+') => Ok(MinFree::Percent(percent)),
+        _ => Err(format!("{text:?} is no part of a volume: write a whole number from 0% to 99%")),
+    }
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    let size = text.parse::<ByteSize>().ok().filter(|size| size.0 < u64::MAX && !text.starts_with('+'));
+    size.map(|size| size.0).ok_or_else(|| {
+        format!("{text:?} is not a size: write a number of bytes, or one with KiB, MiB, GiB or TiB, as in 512MiB")
+    })
 }
 
 pub(super) fn side(value: &OsStr) -> Result<Side, String> {
@@ -113,6 +154,14 @@ pub(super) fn filter(value: &OsStr) -> Result<Targets, String> {
 pub(super) fn interval(value: &OsStr) -> Result<Duration, String> {
     match duration(value)? {
         time if time < SHORTEST_INTERVAL => Err(format!("{time:?} is too short: 100ms is the least")),
+        time => Ok(time),
+    }
+}
+
+/// How old something may become; the disk tells of seconds.
+pub(super) fn age(value: &OsStr) -> Result<Duration, String> {
+    match duration(value)? {
+        time if time < SHORTEST_AGE => Err(format!("{time:?} is too short: 1s is the least")),
         time => Ok(time),
     }
 }

@@ -32,6 +32,7 @@ mod image;
 mod interleavings;
 mod journal;
 mod layouts;
+mod limits;
 mod linger;
 mod listing;
 mod main_job;

@@ -269,8 +269,8 @@ fn what_makes_no_sense_is_refused() {
         let answer = tus(&served, "POST", "/v1/uploads", &[("upload-length", "1"), ("upload-metadata", &said)], "");
         assert_eq!(answer.expect(400).problem(), "bad-path", "{path:?}");
     }
-    let answer = tus(&served, "POST", "/v1/uploads", &[("upload-length", "9223372036854775807")], "").expect(507);
-    assert_eq!(answer.problem(), "volume-full");
+    let answer = tus(&served, "POST", "/v1/uploads", &[("upload-length", "9223372036854775807")], "").expect(413);
+    assert_eq!(answer.problem(), "file-too-large");
     let upload = begin(&served, &[("upload-length", "5")]);
     let wrong = piece(&served, &upload, 1, "x", &[]).expect(409);
     assert_eq!((wrong.problem().as_str(), wrong.json()["offset"].as_u64()), ("offset-mismatch", Some(0)));

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use super::{PATIENCE, Turn, Upload, UploadError, turns::Hold};
 use crate::{
-    depot::{Depot, Error, Outcome, State},
+    depot::{Depot, Error, Outcome, State, allowance::Allowance},
     digest::Hasher,
     disk::Growing,
 };
@@ -58,7 +58,8 @@ impl Depot {
             io::copy(content, &mut io::sink()).map_err(Error::Content)?;
             self.finish(&state, turn, &mut hold)?
         } else {
-            let written = take(turn, piece, &mut hold, content)?;
+            let allowance = Allowance::new(*self.limits(), Some(hold.folder.clone()));
+            let written = take(turn, piece, &mut hold, &mut allowance.rest(offset, content))?;
             if length == Some(written) { self.finish(&state, turn, &mut hold)? } else { None }
         };
         Ok((self.upload_of(turn.id(), &hold.folder, &hold.record)?, outcome))
@@ -67,6 +68,7 @@ impl Depot {
     /// Notes how many bytes an upload has that began without saying so.
     fn tell_length(&self, state: &State, hold: &mut Hold<'_>, length: Option<u64>) -> Result<(), Error> {
         let Some(said) = length else { return Ok(()) };
+        self.limits().file(said)?;
         let kept = Growing::kept(&hold.folder)?;
         match hold.record.length {
             Some(real) if real == said => Ok(()),
@@ -95,7 +97,7 @@ fn take(turn: &Turn, piece: Piece, hold: &mut Hold<'_>, content: &mut dyn Read) 
         let filled = loop {
             match content.read(&mut chunk) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read.map_err(Error::Content)?,
+                read => break read.map_err(Error::of_content)?,
             }
         };
         if let Some(length) = length.filter(|length| filled as u64 > length - growing.written()) {

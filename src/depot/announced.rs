@@ -1,0 +1,113 @@
+//! What is known of a write before its first byte comes, held against the limits: whoever sends too much should not have
+//! to send it to learn so.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Change, Depot, Error, Proposal,
+    plan::{Overlay, Plan},
+    preview::NoNodes,
+};
+use crate::{
+    digest::Digest,
+    entry::Committed,
+    manifest::{File, Nodes, Sum, Tree},
+    path::SitePath,
+};
+
+/// What a body is to become.
+#[derive(Clone, Debug)]
+pub enum Coming {
+    /// The file at a path of the site.
+    File(SitePath),
+    /// An object, which is in no site yet.
+    Object,
+    /// Files, packed in some way.
+    Files,
+    /// More of what was let in before.
+    Piece,
+}
+
+impl Depot {
+    /// Fails when a body of `bytes` (0 where nobody says) can only be refused, by its size or for want of room.
+    ///
+    /// # Errors
+    /// [`Error::Exceeded`], [`Error::NoRoom`]; when the disk cannot be asked.
+    pub fn check_announced(&self, coming: &Coming, bytes: u64) -> Result<(), Error> {
+        match coming {
+            Coming::Files => self.limits.body(bytes)?,
+            Coming::Piece => {}
+            Coming::Object => {
+                self.limits.file(bytes)?;
+                self.limits.site(Sum::default(), Sum { files: 1, bytes })?;
+            }
+            Coming::File(path) => {
+                self.limits.file(bytes)?;
+                let (live, others) = self.beside(path)?;
+                self.limits.site(live, Sum { files: others.files + 1, bytes: others.bytes.saturating_add(bytes) })?;
+            }
+        }
+        let root = self.volume.root();
+        self.limits.room(bytes, self.room()?, root.capacity()?)
+    }
+
+    /// What is live, altogether and without what lies at `path`.
+    fn beside(&self, path: &SitePath) -> Result<(Sum, Sum), Error> {
+        let Some(state) = self.state()? else { return Ok(Default::default()) };
+        let Some(head) = state.store.journal().head()? else { return Ok(Default::default()) };
+        let tree = Tree::<File>::new(state.store.nodes(), head.entry.release);
+        let (live, old) = (tree.total()?, tree.find(path)?);
+        let others = old.map_or(live, |old| Sum {
+            files: live.files.saturating_sub(1),
+            bytes: live.bytes.saturating_sub(old.size),
+        });
+        Ok((live, others))
+    }
+
+    /// Fails for a deploy beyond a limit, before anybody is asked to send an object for it.
+    pub(super) fn check_deploy(
+        &self,
+        base: Option<Digest>,
+        set: &BTreeMap<SitePath, File>,
+        remove: &[SitePath],
+    ) -> Result<(), Error> {
+        let state = self.state()?;
+        let nodes: &dyn Nodes = state.as_ref().map_or(&NoNodes, |state| state.store.nodes());
+        let total = |root: Option<Digest>| match root {
+            Some(root) => Tree::<File>::new(nodes, root).total(),
+            None => Ok(Sum::default()),
+        };
+        let head = self.head()?.map(|head| head.entry.release);
+        let live = total(head)?;
+        let most = set.values().fold(total(base)?, |sum, file| Sum {
+            files: sum.files.saturating_add(1),
+            bytes: sum.bytes.saturating_add(file.size),
+        });
+        // Only what comes close is worth the work of laying one over the other.
+        if self.limits.site(live, most).is_ok() {
+            return Ok(());
+        }
+        let change = Change::Deploy { base, set: set.clone(), remove: remove.to_vec(), objects: Default::default() };
+        let tree = base.map(|base| Tree::new(nodes, base));
+        let edited = change.edits(tree.as_ref())?.apply(nodes, base.as_ref())?;
+        let new = Tree::<File>::new(&Overlay::new(nodes, &edited.nodes), edited.root).total()?;
+        Ok(self.limits.site(live, new)?)
+    }
+
+    /// Fails when `planned` is larger than a client may make a site. Asked under the lock, with the head that it was
+    /// planned from.
+    pub(super) fn check_size(
+        &self,
+        proposal: &Proposal<'_>,
+        nodes: &dyn Nodes,
+        head: Option<&Committed>,
+        planned: &Plan,
+    ) -> Result<(), Error> {
+        if matches!(proposal.change, Change::Restore(_)) {
+            return Ok(());
+        }
+        let total = |root| Tree::<File>::new(nodes, root).total();
+        let live = head.map(|head| total(head.entry.release)).transpose()?.unwrap_or_default();
+        Ok(self.limits.site(live, total(planned.release.manifest)?)?)
+    }
+}

@@ -1,0 +1,312 @@
+//! How much may come in: refused before the first byte where a length is told, else as soon as it is too much, and nothing
+//! of it stays.
+
+use std::{
+    io::{Read as _, Write as _},
+    path::PathBuf,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    archive::{gzip, tar},
+    http::{Answer, connect, read_answer},
+    listing::staging_leftovers,
+    pod::{Pod, TOKEN},
+    served::Served,
+    uploads::hex,
+};
+
+const KIB: usize = 1 << 10;
+
+/// A pod with a site of one file of 4 KiB, and small limits: 64 KiB a file, 128 KiB and 8 files a site.
+fn small() -> (Pod, Served) {
+    let pod = Pod::new();
+    pod.fill(pod.folder("seed", &[("index.html", &"x".repeat(4 * KIB))])).expect(0);
+    let served = pod.serve_with(&["--max-file", "64KiB", "--max-site", "131072", "--max-files", "8"]);
+    (pod, served)
+}
+
+/// The head of a request with these more headers.
+fn head(method: &str, path: &str, more: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n{more}\r\n")
+}
+
+/// What is answered to a body of `length` bytes that waits to be asked for: it is not.
+#[track_caller]
+fn announced(served: &Served, method: &str, path: &str, more: &str, length: u64) -> Answer {
+    let mut socket = connect(served.listen);
+    let more = format!("{more}Content-Length: {length}\r\nExpect: 100-continue\r\n");
+    socket.write_all(head(method, path, &more).as_bytes()).expect("it is sent");
+    let answer = read_answer(&mut socket).expect("an answer");
+    assert_ne!(answer.status, 100, "nothing of {length} bytes for {path} should be asked for");
+    answer
+}
+
+/// What is answered to a chunked body without an end, and how many bytes of it were sent until then.
+#[track_caller]
+fn endless(served: &Served, method: &str, path: &str, start: &[u8]) -> (Answer, usize) {
+    let mut socket = connect(served.listen);
+    socket.write_all(head(method, path, "Transfer-Encoding: chunked\r\n").as_bytes()).expect("it is sent");
+    let mut piece = start.to_vec();
+    let mut sent = 0;
+    socket.set_nonblocking(true).expect("it is set");
+    loop {
+        let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat();
+        let mut left = &chunk[..];
+        while !left.is_empty() {
+            match socket.write(left) {
+                Ok(count) => left = &left[count..],
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => panic!("{sent} bytes were taken, then: {error}"),
+            }
+            if socket.peek(&mut [0; 16]).is_ok_and(|count| count > 0) {
+                socket.set_nonblocking(false).expect("it is set");
+                return (read_answer(&mut socket).expect("an answer"), sent);
+            }
+        }
+        sent += piece.len();
+        assert!(sent < 256 << 20, "it would go on for ever");
+        piece = vec![b'x'; 16 * KIB];
+    }
+}
+
+#[track_caller]
+fn assert_problem(answer: &Answer, status: u16, kind: &str, limit: u64, wanted: u64) {
+    assert_eq!((answer.status, &*answer.problem()), (status, kind), "{answer}");
+    let problem = answer.json();
+    assert_eq!(problem["limit"], limit, "{answer}");
+    assert!(problem["wanted"].as_u64().is_some_and(|found| found >= wanted), "{wanted} or more: {answer}");
+}
+
+#[track_caller]
+fn assert_clean(pod: &Pod) {
+    assert_eq!(staging_leftovers(&pod.volume()), Vec::<PathBuf>::new());
+    assert_eq!(pod.causes(), ["seed"]);
+}
+
+/// A deploy of these files, by name and size, whose objects nobody has.
+fn manifest(files: &[(String, u64)]) -> Value {
+    let files: serde_json::Map<String, Value> = files
+        .iter()
+        .map(|(name, size)| (name.clone(), json!({ "digest": hex(name.as_bytes()), "size": size })))
+        .collect();
+    json!({ "manifest": files })
+}
+
+#[test]
+fn what_is_announced_too_large_is_refused_before_it_is_sent() {
+    let (pod, served) = small();
+    let object = format!("/v1/objects/{}", hex(b"x"));
+    for path in ["/site/a.bin", "/site/index.html", &object] {
+        assert_problem(&announced(&served, "PUT", path, "", 65_537), 413, "file-too-large", 65_536, 65_537);
+    }
+    let huge = 10_u64 << 40;
+    let form = "Content-Type: multipart/form-data; boundary=b\r\n";
+    for (method, path, more) in
+        [("PUT", "/site/", ""), ("PATCH", "/site/a/", ""), ("POST", "/site/", form), ("POST", "/v1/objects", "")]
+    {
+        assert_problem(&announced(&served, method, path, more, huge), 413, "site-too-large", 131_072, huge);
+    }
+    assert_clean(&pod);
+    // The limit itself is no more than the limit.
+    served.put("/site/a.bin", vec![1; 64 * KIB]).expect(201);
+    let answer = announced(&served, "PUT", "/site/b.bin", "", 64 * 1_024);
+    assert_problem(&answer, 413, "site-too-large", 131_072, (4 + 64 + 64) << 10);
+    // In place of another it is none too many.
+    served.put("/site/a.bin", vec![2; 64 * KIB]).expect(200);
+    served.put("/site/b.bin", vec![2; 60 * KIB]).expect(201);
+    served.put("/site/empty", "").expect(201);
+    let answer = announced(&served, "PUT", "/site/c.bin", "", 1);
+    assert_problem(&answer, 413, "site-too-large", 131_072, 131_073);
+}
+
+#[test]
+fn a_file_too_many_is_refused_before_it_is_sent() {
+    let (_pod, served) = small();
+    for number in 1..8 {
+        served.put(&format!("/site/{number}.txt"), "x").expect(201);
+    }
+    assert_problem(&announced(&served, "PUT", "/site/8.txt", "", 1), 413, "too-many-files", 8, 9);
+    assert_problem(&served.put("/site/8.txt", "").expect(413), 413, "too-many-files", 8, 9);
+    served.put("/site/7.txt", "another").expect(200);
+    served.delete("/site/7.txt").expect(200);
+    served.put("/site/8.txt", "x").expect(201);
+}
+
+#[test]
+fn a_body_without_a_length_is_cut_where_it_is_too_large() {
+    let (pod, served) = small();
+    let object = format!("/v1/objects/{}", hex(b"x"));
+    let mut header = tar(&[("big.bin", &[1; 4 * KIB])])[..512].to_vec();
+    // A tar that says so of itself is not read at all.
+    let mut lies = tar::Header::new_gnu();
+    lies.set_path("big.bin").expect("a name");
+    lies.set_size(1 << 40);
+    lies.set_mode(0o644);
+    lies.set_entry_type(tar::EntryType::Regular);
+    lies.set_cksum();
+    header.copy_from_slice(lies.as_bytes());
+    let part = "--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"big.bin\"\r\n\r\n";
+    for (method, path, start) in [
+        ("PUT", "/site/a.bin", &b"x"[..]),
+        ("PUT", &object, b"x"),
+        ("PUT", "/site/", &header),
+        ("PATCH", "/site/a/", &header),
+    ] {
+        let (answer, sent) = endless(&served, method, path, start);
+        assert_problem(&answer, 413, "file-too-large", 65_536, 65_537);
+        assert!(sent < 16 << 20, "{sent} bytes were taken for {method} {path}");
+        assert_clean(&pod);
+    }
+    let mut socket = connect(served.listen);
+    let more = "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 200000\r\n";
+    socket.write_all(head("POST", "/site/", more).as_bytes()).expect("it is sent");
+    socket.write_all(part.as_bytes()).expect("it is sent");
+    socket.write_all(&[b'x'; 80 * KIB]).expect("it is sent");
+    assert_problem(&read_answer(&mut socket).expect("an answer"), 413, "file-too-large", 65_536, 65_537);
+    assert_clean(&pod);
+}
+
+#[test]
+fn the_files_of_an_archive_count_together_however_they_are_packed() {
+    let (pod, served) = small();
+    let large = vec![7; 60 * KIB];
+    let three = [("a.bin", &large[..]), ("b.bin", &large), ("c.bin", &large)];
+    let names: Vec<String> = (0..9).map(|number| format!("{number}.txt")).collect();
+    let nine: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, &b"x"[..])).collect();
+    // In a few bytes, four times what a site may have.
+    let bomb = gzip(&tar(&[("zeros.bin", &vec![0; 512 * KIB])]));
+    assert!(bomb.len() < 16 * KIB);
+    for method in ["PUT", "PATCH"] {
+        let send = |body: Vec<u8>| served.call(method, "/site/", body).expect(413);
+        assert_problem(&send(tar(&three)), 413, "site-too-large", 131_072, 180 << 10);
+        assert_problem(&send(gzip(&tar(&three))), 413, "site-too-large", 131_072, 180 << 10);
+        assert_problem(&send(tar(&nine)), 413, "too-many-files", 8, 9);
+        assert_problem(&send(bomb.clone()), 413, "file-too-large", 65_536, 512 << 10);
+        assert_clean(&pod);
+    }
+    assert_problem(&served.call("POST", "/v1/objects", tar(&nine)).expect(413), 413, "too-many-files", 8, 9);
+    assert_problem(&served.call("POST", "/v1/objects", bomb).expect(413), 413, "file-too-large", 65_536, 512 << 10);
+    assert_clean(&pod);
+    // What is merged counts with what is there, what is replaced does not.
+    let two = tar(&[("index.html", &large), ("b.bin", &large)]);
+    served.patch("/site/", two.clone()).expect(200);
+    let answer = served.patch("/site/", tar(&[("c.bin", &large[..9 * KIB])])).expect(413);
+    assert_problem(&answer, 413, "site-too-large", 131_072, 129 << 10);
+    served.patch("/site/", two.clone()).expect(200);
+    served.patch("/site/", tar(&[("b.bin", &large[..1]), ("c.bin", &large)])).expect(200);
+    served.put("/site/", two).expect(200);
+    served.put("/site/", tar(&nine[..8])).expect(200);
+    assert_problem(&served.patch("/site/", tar(&nine[8..])).expect(413), 413, "too-many-files", 8, 9);
+    assert_problem(&served.rehearse("PATCH", "/site/", tar(&nine[8..])).expect(413), 413, "too-many-files", 8, 9);
+}
+
+#[test]
+fn the_files_of_a_form_count_together() {
+    let (pod, served) = small();
+    let post = |sizes: &[usize]| {
+        let mut body = Vec::new();
+        for (number, size) in sizes.iter().enumerate() {
+            let part = format!("--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"{number}.bin\"\r\n\r\n");
+            body.extend_from_slice(part.as_bytes());
+            body.extend(std::iter::repeat_n(b'x', *size));
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(b"--b--\r\n");
+        let token = format!("Bearer {TOKEN}");
+        let headers = [("authorization", &*token), ("content-type", "multipart/form-data; boundary=b")];
+        crate::http::call("POST", &served.url("/site/"), &headers, body)
+    };
+    assert_problem(&post(&[1, 65 * KIB]), 413, "file-too-large", 65_536, 65_537);
+    assert_problem(&post(&[60 * KIB, 60 * KIB, 5 * KIB]), 413, "site-too-large", 131_072, 131_073);
+    assert_problem(&post(&[1; 8]), 413, "too-many-files", 8, 9);
+    assert_clean(&pod);
+    post(&[60 * KIB, 60 * KIB]).expect(200);
+    post(&[60 * KIB, 64 * KIB]).expect(200);
+}
+
+#[test]
+fn a_manifest_beyond_a_limit_is_refused_before_an_object_is_asked_for() {
+    let (pod, served) = small();
+    let deploy = |body: &Value| served.call("POST", "/v1/releases", body.to_string());
+    let named = |sizes: &[u64]| -> Vec<(String, u64)> {
+        sizes.iter().enumerate().map(|(number, size)| (format!("{number}.bin"), *size)).collect()
+    };
+    assert_problem(&deploy(&manifest(&named(&[65_537]))), 413, "file-too-large", 65_536, 65_537);
+    assert_problem(&deploy(&manifest(&named(&[60_000; 3]))), 413, "site-too-large", 131_072, 180_000);
+    assert_problem(&deploy(&manifest(&named(&[1; 9]))), 413, "too-many-files", 8, 9);
+    assert_eq!(deploy(&manifest(&named(&[1; 8]))).expect(409).problem(), "missing-objects");
+    // Changes count with what they are changes to.
+    let base = pod.release();
+    let mut set = manifest(&named(&[60_000; 2]))["manifest"].clone();
+    set["2.bin"] = json!({ "digest": hex(b"2"), "size": 10_000 });
+    let answer = deploy(&json!({ "base": base, "set": set }));
+    assert_problem(&answer, 413, "site-too-large", 131_072, 130_000 + 4_096);
+    let answer = deploy(&json!({ "base": base, "set": set, "remove": ["index.html"] }));
+    assert_eq!(answer.expect(409).problem(), "missing-objects");
+    assert_clean(&pod);
+}
+
+#[test]
+fn an_upload_in_pieces_is_no_way_around_a_limit() {
+    let (pod, served) = small();
+    let tus = |method: &str, path: &str, more: &[(&str, &str)], body: Vec<u8>| {
+        let token = format!("Bearer {TOKEN}");
+        let own = [("authorization", &*token), ("tus-resumable", "1.0.0")];
+        crate::http::call(method, &served.url(path), &[&own, more].concat(), body)
+    };
+    let options = tus("OPTIONS", "/v1/uploads", &[], vec![]).expect(204);
+    assert_eq!(options.header("tus-max-size"), "65536");
+    let answer = tus("POST", "/v1/uploads", &[("upload-length", "65537")], vec![]);
+    assert_problem(&answer, 413, "file-too-large", 65_536, 65_537);
+    // "a.bin", beside files of 124 KiB.
+    served.put("/site/", tar(&[("b.bin", &[1; 62 * KIB]), ("c.bin", &[1; 62 * KIB])])).expect(200);
+    let to_path = [("upload-length", "65536"), ("upload-metadata", "path YS5iaW4=")];
+    assert_problem(&tus("POST", "/v1/uploads", &to_path, vec![]), 413, "site-too-large", 131_072, 188 << 10);
+    assert_eq!(staging_leftovers(&pod.volume()), Vec::<PathBuf>::new());
+
+    let begun = tus("POST", "/v1/uploads", &[("upload-defer-length", "1")], vec![]).expect(201);
+    let piece = [("content-type", "application/offset+octet-stream"), ("upload-offset", "0")];
+    let answer = tus("PATCH", begun.header("location"), &piece, vec![1; 70 * KIB]);
+    assert_problem(&answer, 413, "file-too-large", 65_536, 65_537);
+    let told =
+        [("content-type", "application/offset+octet-stream"), ("upload-offset", "0"), ("upload-length", "70000")];
+    let another = tus("POST", "/v1/uploads", &[("upload-defer-length", "1")], vec![]).expect(201);
+    assert_problem(&tus("PATCH", another.header("location"), &told, vec![]), 413, "file-too-large", 65_536, 70_000);
+    tus("DELETE", another.header("location"), &[], vec![]).expect(204);
+}
+
+#[test]
+fn a_seed_beyond_the_limits_is_served_and_may_only_shrink() {
+    let pod = Pod::new();
+    let names: Vec<String> = (0..12).map(|number| format!("{number}.txt")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (&**name, "some text")).collect();
+    pod.fill(pod.folder("seed", &files)).expect(0);
+    let served = pod.serve_with(&["--max-file", "8", "--max-site", "20", "--max-files", "3"]);
+    assert_problem(&served.put("/site/new.txt", "x").expect(413), 413, "too-many-files", 3, 13);
+    served.put("/site/0.txt", "shorter").expect(200);
+    served.delete("/site/1.txt").expect(200);
+    // No larger than what is live, though larger than is allowed.
+    served.put("/site/1.txt", "x").expect(413);
+    served.rollback(&json!({})).expect(200);
+    assert_eq!(served.get("/site/1.txt").expect(200).text(), "some text");
+    served.call("PUT", "/site/?max-delete=all", tar(&[("index.html", b"page")])).expect(200);
+    served.rollback(&json!({})).expect(200);
+    assert_eq!(pod.causes().len(), 6);
+}
+
+#[test]
+fn an_answer_that_refuses_is_read_by_a_client_that_sends_all_the_same() {
+    let (pod, served) = small();
+    // reqwest sends without asking; the answer is to reach it all the same.
+    assert_problem(&served.put("/site/a.bin", vec![0; 4 << 20]), 413, "file-too-large", 65_536, 4 << 20);
+    let mut rest = Vec::new();
+    let mut socket = connect(served.listen);
+    socket.write_all(head("PUT", "/site/a.bin", "Content-Length: 3000000\r\n").as_bytes()).expect("it is sent");
+    socket.write_all(&vec![0; 3_000_000]).expect("it is taken, and thrown away");
+    socket.shutdown(std::net::Shutdown::Write).expect("it is ended");
+    socket.read_to_end(&mut rest).expect("no reset");
+    assert!(rest.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&rest));
+    assert_clean(&pod);
+}
