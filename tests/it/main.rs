@@ -68,6 +68,7 @@ mod tus_clients;
 mod uploads;
 mod verify;
 mod weed;
+mod wire;
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 #[test]

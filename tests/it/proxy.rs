@@ -103,3 +103,59 @@ fn carry(client: &TcpStream, upstream: &TcpStream, passed: &AtomicU64, allowance
         close();
     });
 }
+
+/// A proxy that counts what goes through it.
+pub(crate) struct CountingProxy {
+    pub(crate) address: SocketAddr,
+    /// Bytes of clients, and bytes of the server.
+    counted: Arc<[AtomicU64; 2]>,
+    over: Arc<AtomicBool>,
+}
+
+impl CountingProxy {
+    pub(crate) fn start(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let (counted, over) = (Arc::<[AtomicU64; 2]>::default(), Arc::new(AtomicBool::new(false)));
+        let proxy = Self { address, counted: Arc::clone(&counted), over: Arc::clone(&over) };
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                if over.load(SeqCst) {
+                    return;
+                }
+                let upstream = TcpStream::connect(server).expect("the server accepts");
+                for (from, to, direction) in [(&client, &upstream, 0), (&upstream, &client, 1)] {
+                    let both =
+                        (from.try_clone().expect("a socket is cloned"), to.try_clone().expect("a socket is cloned"));
+                    let counted = Arc::clone(&counted);
+                    std::thread::spawn(move || pass(both, &counted[direction]));
+                }
+            }
+        });
+        proxy
+    }
+
+    /// Bytes that clients sent and bytes that they got since this was asked last.
+    pub(crate) fn counted(&self) -> [u64; 2] {
+        [0, 1].map(|direction: usize| self.counted[direction].swap(0, SeqCst))
+    }
+}
+
+impl Drop for CountingProxy {
+    fn drop(&mut self) {
+        self.over.store(true, SeqCst);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+/// Passes on what comes, to its end. A byte is counted before it is sent: whoever has it finds it counted.
+fn pass((mut from, mut to): (TcpStream, TcpStream), counted: &AtomicU64) {
+    let mut piece = [0; 65_536];
+    while let Ok(count @ 1..) = from.read(&mut piece) {
+        counted.fetch_add(count as u64, SeqCst);
+        if to.write_all(&piece[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
