@@ -16,5 +16,6 @@ mod oracle;
 mod scenario;
 mod scenarios;
 mod session;
+mod uploads;
 
 pub(crate) use mistakes::{shown_by_a_death, shown_by_a_failed_sync};

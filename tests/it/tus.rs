@@ -392,3 +392,32 @@ fn it_goes_on_after_a_restart_and_after_a_kill() {
     let asked = tus(&served, "HEAD", &upload, &[], "").expect(200);
     assert_eq!((asked.header("upload-offset"), asked.header("longshore-seq")), ("9", "2"));
 }
+
+#[test]
+fn one_that_nobody_goes_on_with_goes() {
+    let (pod, served) = seeded();
+    let upload = begin(&served, &[("upload-length", "9")]);
+    let young = begin(&served, &[("upload-defer-length", "1")]);
+    piece(&served, &upload, 0, "abc", &[]).expect(204);
+    // As if that were long ago.
+    let folder = pod.volume().join(".longshore").join(upload.replace("/v1/uploads/", "uploads/unfinished/"));
+    let note = std::fs::File::options().write(true).open(folder.join("offset")).expect("it is there");
+    let old = std::time::SystemTime::now() - Duration::from_secs(2 * 60 * 60);
+    note.set_modified(old).expect("its time is set");
+    drop(served);
+    let served = pod.serve_with(&["--upload-age", "3h"]);
+    let expires = tus(&served, "HEAD", &upload, &[], "").expect(200).header("upload-expires").to_owned();
+    let due = old + Duration::from_secs(3 * 60 * 60);
+    assert_eq!(httpdate(&expires), due.duration_since(std::time::UNIX_EPOCH).expect("later").as_secs());
+    drop(served);
+    let served = pod.serve_with(&["--upload-age", "1h"]);
+    tus(&served, "HEAD", &upload, &[], "").expect(404);
+    assert!(!folder.exists());
+    assert_eq!(offset(&served, &young), 0);
+}
+
+/// The seconds since 1970 of a date as HTTP writes it.
+fn httpdate(text: &str) -> u64 {
+    let date = chrono::NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").expect("a date of HTTP");
+    date.and_utc().timestamp().try_into().expect("after 1970")
+}

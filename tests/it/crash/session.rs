@@ -13,7 +13,7 @@ use std::{
 use nix::sys::signal::Signal;
 
 use crate::{
-    http::try_call,
+    http::{Answer, try_call},
     pod::{Pod, TOKEN, announced, text},
     tracer::{Call, Ended, Traced, Verdict},
 };
@@ -191,6 +191,24 @@ impl<'a> Session<'a> {
         };
         if self.told == Told::Nothing {
             self.end();
+        }
+    }
+
+    /// The answer to a request with these headers; none when the server dies of it.
+    pub(crate) fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Option<Answer> {
+        let server = self.server?;
+        let answer = try_call(method, &format!("http://{}{path}", server.listen), headers, body.to_owned());
+        match answer {
+            Ok(answer) => {
+                self.log += &format!("{method} {path}: {answer}\n");
+                Some(answer)
+            }
+            Err(error) => {
+                let ended = self.traced.as_ref().and_then(|traced| traced.wait(PATIENCE));
+                assert!(ended.is_some(), "{method} {path}: {error:?}");
+                self.end();
+                None
+            }
         }
     }
 
