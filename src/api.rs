@@ -21,6 +21,7 @@ mod openapi;
 mod operation;
 mod parts;
 mod pin;
+pub mod places;
 pub mod probes;
 mod problems;
 mod range;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use axum::Router;
 
 use crate::{depot::Depot, follow::Asker, shutdown::Shutdown, telemetry::Metrics};
+use places::Places;
 use tokens::Tokens;
 
 /// What every handler may use.
@@ -54,6 +56,8 @@ pub struct App {
     pub tokens: Option<Tokens>,
     /// Whether reading needs no token.
     pub public_read: bool,
+    /// How many may bring something at once.
+    pub places: Places,
     /// Who looks at the followed source; none when none is followed.
     pub asker: Option<Asker>,
     /// What is counted.

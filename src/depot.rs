@@ -98,6 +98,7 @@ pub use crate::source::Format;
 use crate::{
     disk::Staging,
     entry::Committed,
+    manifest::{File, Sum, Tree},
     store::Store,
     volume::{self, Home, Lock, Retired, Volume},
 };
@@ -134,6 +135,8 @@ pub struct Depot {
     replaced: Mutex<replaced::Seen>,
     /// Adoptions that nobody has asked for yet.
     adopted: AtomicU64,
+    /// Removals for age that nobody has asked for yet.
+    expired: AtomicU64,
     /// When what nothing names was last removed; held while that is done.
     cleaned: Mutex<Option<Instant>>,
     /// Whether a write found no room since.
@@ -175,6 +178,7 @@ impl Depot {
             limits,
             replaced: Mutex::default(),
             adopted: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
             cleaned: Mutex::new(None),
             cramped: AtomicBool::new(false),
             watched: Mutex::new(None),
@@ -214,6 +218,23 @@ impl Depot {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What the live release has; nothing while there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn size(&self) -> Result<Sum, Error> {
+        let Some((state, _, release)) = self.serve()? else { return Ok(Sum::default()) };
+        Ok(Tree::<File>::new(state.store.nodes(), release.manifest).total()?)
+    }
+
+    /// Bytes that an upload leaves free on the volume.
+    ///
+    /// # Errors
+    /// When the disk does not tell.
+    pub fn min_free(&self) -> Result<u64, Error> {
+        Ok(self.limits.min_free.of(self.volume.root().capacity()?.bytes))
     }
 
     /// Bytes and inodes free on the volume.

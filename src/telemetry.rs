@@ -6,8 +6,10 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt, util::TryInitError};
 
+mod bounds;
 mod metrics;
 
+pub use bounds::{Bounds, Heights, Limit};
 pub use metrics::{CONTENT_TYPE, Metrics, Outcome, Route, Told, Uploading};
 
 use crate::settings::{Log, LogFormat};

@@ -43,6 +43,11 @@ impl Upkeep {
             let looked = move || {
                 // Another process may have pinned it.
                 metrics.pins(!matches!(depot.pin(), Ok(None)));
+                if let Ok(live) = depot.size() {
+                    metrics.bounds.lives(live.files, live.bytes);
+                }
+                metrics.bounds.is_free(depot.room()?.bytes);
+                metrics.bounds.expired(depot.take_expired());
                 depot.tend()?;
                 depot.served()
             };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -14,26 +14,38 @@ use chrono::DateTime;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{App, releases::Difference};
+use super::{App, problems::ProblemType, releases::Difference};
 use crate::{
     depot::{Changed, Outcome},
     digest::Digest,
     path::SitePath,
-    telemetry::Route,
+    telemetry::{Limit, Route},
 };
 
 /// Paths that the answer to a dry run names.
 const MOST_CHANGES: usize = 10_000;
 
-/// Counts each request, and notes those that write while they run.
+/// Counts each request, and those that a limit refused.
 pub(super) async fn note(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (method, route) = (request.method().clone(), Route::of(request.uri().path()));
-    let writes = !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let uploading = writes.then(|| app.metrics.uploading());
     let response = next.run(request).await;
-    drop(uploading);
     app.metrics.request(&method, route, response.status());
+    if let Some(limit) = response.extensions().get().and_then(limit) {
+        app.metrics.bounds.refused(limit);
+    }
     response
+}
+
+/// The limit that a problem tells of.
+fn limit(problem: &ProblemType) -> Option<Limit> {
+    match problem {
+        ProblemType::FileTooLarge => Some(Limit::FileBytes),
+        ProblemType::SiteTooLarge => Some(Limit::SiteBytes),
+        ProblemType::TooManyFiles => Some(Limit::SiteFiles),
+        ProblemType::TooManyUploads => Some(Limit::Uploads),
+        ProblemType::VolumeFull => Some(Limit::FreeBytes),
+        _ => None,
+    }
 }
 
 impl App {
@@ -43,6 +55,9 @@ impl App {
             let entry = &outcome.head.entry;
             self.metrics.committed(entry.cause.as_str());
             self.metrics.published(entry.seq);
+            if let Ok(live) = self.depot.size() {
+                self.metrics.bounds.lives(live.files, live.bytes);
+            }
             let (seq, release, cause, by) = (entry.seq, entry.release, entry.cause.as_str(), &*entry.by);
             tracing::info!(seq, %release, cause, by, changed = outcome.changed, removed = outcome.removed, "published");
         }

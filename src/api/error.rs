@@ -136,6 +136,11 @@ impl Problem {
         Self::new(ProblemType::TooLarge, detail)
     }
 
+    pub(super) fn too_many_uploads(most: usize) -> Self {
+        let detail = format!("{most} requests with a body are under way (--max-uploads): send it again in a moment");
+        Self::new(ProblemType::TooManyUploads, detail).with("limit", most.into()).after(5)
+    }
+
     pub(super) fn no_inodes(free: u64) -> Self {
         let detail = format!("{free} inodes are free, which is too few for a write: the old release is served on");
         Self::new(ProblemType::VolumeFull, detail).with("free_inodes", free.into())
@@ -312,6 +317,8 @@ impl IntoResponse for Problem {
         body.insert("status".into(), status.as_u16().into());
         body.insert("detail".into(), self.detail.into());
         let mut response = (status, Json(Value::Object(body))).into_response();
+        // For whoever counts.
+        response.extensions_mut().insert(self.kind);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after {

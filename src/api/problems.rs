@@ -94,6 +94,7 @@ problem_types! {
     Locked, LOCKED, "locked", "The release is locked";
     UploadBusy, LOCKED, "upload-busy", "Another request writes to the upload";
     ChecksumMismatch, CHECKSUM_MISMATCH, "checksum-mismatch", "The piece has another checksum";
+    TooManyUploads, TOO_MANY_REQUESTS, "too-many-uploads", "Too many uploads are under way";
     Internal, INTERNAL_SERVER_ERROR, "internal", "Longshore failed";
     VolumeFailed, INTERNAL_SERVER_ERROR, "volume-failed", "The volume failed";
     VolumeNotWritable, INTERNAL_SERVER_ERROR, "volume-not-writable", "The volume cannot be written to";

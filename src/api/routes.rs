@@ -20,7 +20,7 @@ use super::{
     answer::{self, Written},
     caller, deploys, form, objects, openapi,
     operation::{Access, Operation, bytes, header, json, must, operation, query, segment},
-    pin,
+    pin, places,
     problems::ProblemType::{self, *},
     read, releases, schemas, site, sync, uploads,
 };
@@ -55,8 +55,17 @@ const WRITING: &[ProblemType] = &[
     Damaged,
 ];
 /// With a body.
-const SENDING: &[ProblemType] =
-    &[LengthRequired, BodyCut, BodyIdle, FileTooLarge, SiteTooLarge, TooManyFiles, ContentEncoding, DigestMismatch];
+const SENDING: &[ProblemType] = &[
+    LengthRequired,
+    BodyCut,
+    BodyIdle,
+    TooManyUploads,
+    FileTooLarge,
+    SiteTooLarge,
+    TooManyFiles,
+    ContentEncoding,
+    DigestMismatch,
+];
 /// With what a path names.
 const PLACES: &[ProblemType] = &[BadPath, PathConflict];
 const ARCHIVED: &[ProblemType] = &[BadPath, PathConflict, BadArchive, EmptyArchive, UnsupportedType];
@@ -314,7 +323,10 @@ fn digests() -> [Parameter; 2] {
 /// The router of the upload door.
 pub(super) fn router(app: Arc<App>) -> Router {
     let mut paths: BTreeMap<&str, MethodRouter<Arc<App>>> = BTreeMap::new();
-    for Operation { path, access, methods, .. } in table() {
+    for Operation { path, access, mut methods, problems, .. } in table() {
+        if problems.contains(&TooManyUploads) {
+            methods = methods.route_layer(middleware::from_fn_with_state(app.clone(), places::gate));
+        }
         let gate = middleware::from_fn_with_state((app.clone(), access), caller::gate);
         let methods = methods.route_layer(gate);
         let others = paths.remove(path);

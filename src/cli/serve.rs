@@ -12,6 +12,7 @@ use crate::{
     api::{
         self, App,
         listener::{self, Limits},
+        places::Places,
         probes::{self, Health},
         tokens::Tokens,
     },
@@ -21,7 +22,7 @@ use crate::{
     inspect::Inspect,
     settings::{Access, Serve},
     shutdown::Shutdown,
-    telemetry::Metrics,
+    telemetry::{Heights, Metrics},
     upkeep::Upkeep,
 };
 
@@ -66,6 +67,7 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     let watching = tokens.as_ref().map(Tokens::watch).transpose();
     let _watching = watching.map_err(|error| Failure::other(error.into()))?;
     recover(&depot, &metrics).await?;
+    metrics.bounds.set(&heights(&depot)?);
 
     let (asker, asks) = follow::asking();
     let app = Arc::new(App {
@@ -73,6 +75,7 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
         depot: depot.clone(),
         tokens,
         public_read: settings.public_read,
+        places: Places::new(settings.limits.uploads),
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     });
@@ -135,14 +138,15 @@ async fn recover(depot: &Arc<Depot>, metrics: &Metrics) -> Result<(), Failure> {
     let at_work = depot.clone();
     let recovered = tokio::task::spawn_blocking(move || {
         let recovered = at_work.recover()?;
-        Ok::<_, Failure>((recovered, at_work.served()?))
+        Ok::<_, Failure>((recovered, at_work.served()?, at_work.size().unwrap_or_default()))
     });
-    let (recovered, head) = recovered.await.map_err(|error| Failure::other(error.into()))??;
+    let (recovered, head, live) = recovered.await.map_err(|error| Failure::other(error.into()))??;
     if !recovered.is_nothing() {
         tracing::info!(?recovered, "finished what an earlier run left");
     }
     metrics.diverges(depot.is_diverged());
     metrics.pins(!matches!(depot.pin(), Ok(None)));
+    metrics.bounds.lives(live.files, live.bytes);
     match head {
         Some((seq, release)) => {
             metrics.shows(seq);
@@ -151,6 +155,19 @@ async fn recover(depot: &Arc<Depot>, metrics: &Metrics) -> Result<(), Failure> {
         None => tracing::info!("the volume has no release yet: the first upload makes one"),
     }
     Ok(())
+}
+
+/// The limits as numbers.
+fn heights(depot: &Depot) -> Result<Heights, Failure> {
+    let limits = depot.limits();
+    Ok(Heights {
+        file_bytes: limits.file,
+        site_bytes: limits.site,
+        site_files: limits.files,
+        uploads: limits.uploads as u64,
+        upload_age: limits.upload_age.as_secs(),
+        free_bytes: depot.min_free()?,
+    })
 }
 
 /// Waits for tasks that end by themselves, until the grace is over.

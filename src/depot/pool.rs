@@ -3,6 +3,8 @@
 //! They wait in `.longshore/uploads/objects`, whole and durable under their digests, and survive a restart. A deploy takes
 //! those that it needs; what nobody takes goes by its age.
 
+use std::sync::atomic::Ordering;
+
 use super::{Depot, Error, Ingest, State};
 use crate::{
     digest::{Digest, NotADigest},
@@ -102,12 +104,21 @@ impl Depot {
 
     /// Removes what was sent and waits too long: it is only space, so whatever keeps it there is a warning.
     pub(super) fn expire_sent(&self) {
-        if let Err(error) = self.expire_objects() {
-            tracing::warn!(%error, "objects that nobody took stay");
+        let mut count = 0;
+        match self.expire_objects() {
+            Ok(objects) => count += objects,
+            Err(error) => tracing::warn!(%error, "objects that nobody took stay"),
         }
-        if let Err(error) = self.expire_uploads() {
-            tracing::warn!(%error, "uploads that nobody finished stay");
+        match self.expire_uploads() {
+            Ok(uploads) => count += uploads,
+            Err(error) => tracing::warn!(%error, "uploads that nobody finished stay"),
         }
+        self.expired.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Objects and uploads that this process removed for their age since it was last asked.
+    pub fn take_expired(&self) -> u64 {
+        self.expired.swap(0, Ordering::Relaxed)
     }
 
     /// Removes objects that nobody took for long; tells how many.

@@ -15,6 +15,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use super::Bounds;
+
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
@@ -25,8 +27,10 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     /// Bytes of request bodies that arrived, whatever became of them.
     pub received_bytes: Counter,
-    /// Requests that write and are not answered yet.
+    /// Requests with a body that are worked on.
     uploads: Gauge,
+    /// The limits, and what they refused.
+    pub bounds: Bounds,
     /// Releases that this process committed, by cause.
     releases: Family<CauseLabel, Counter>,
     /// Number of the journal entry that the volume shows; 0 when it shows none.
@@ -130,6 +134,7 @@ impl Metrics {
             requests: Family::default(),
             received_bytes: Counter::default(),
             uploads: Gauge::default(),
+            bounds: Bounds::default(),
             releases: Family::default(),
             live_seq: Gauge::default(),
             diverged: Gauge::default(),
@@ -151,7 +156,8 @@ impl Metrics {
         registry.register("build", "Version of this program", version);
         registry.register("requests", "Requests answered", metrics.requests.clone());
         registry.register("received_bytes", "Bytes of request bodies that arrived", metrics.received_bytes.clone());
-        registry.register("uploads_in_flight", "Writing requests not answered yet", metrics.uploads.clone());
+        registry.register("uploads_in_flight", "Requests with a body that are worked on", metrics.uploads.clone());
+        metrics.bounds.register(registry);
         registry.register("releases", "Releases committed by this process", metrics.releases.clone());
         registry.register("live_seq", "Journal entry that the volume shows", metrics.live_seq.clone());
         let diverged = metrics.diverged.clone();
@@ -183,7 +189,7 @@ impl Metrics {
         self.requests.get_or_create(&labels).inc();
     }
 
-    /// Counts a request that writes as in flight until the value is dropped.
+    /// Counts a request with a body as in flight until the value is dropped.
     #[must_use]
     pub fn uploading(&self) -> Uploading {
         self.uploads.inc();
@@ -272,7 +278,7 @@ impl Default for Metrics {
     }
 }
 
-/// A request that writes, counted until it is dropped: also when the client goes away and its handler with it.
+/// A request with a body, counted until it is dropped: also when the client goes away and its handler with it.
 #[derive(Debug)]
 pub struct Uploading(Gauge);
 

@@ -28,7 +28,8 @@ pub(super) struct Cleaning {
 impl Cleaning {
     /// Works until `shutdown` begins; a cleaning may be left at any moment.
     pub(super) async fn run(self, shutdown: Shutdown) {
-        let every = (self.depot.keep().time / PART).clamp(LOOK, EVERY);
+        let shortest = self.depot.keep().time.min(self.depot.limits().upload_age);
+        let every = (shortest / PART).clamp(LOOK, EVERY);
         let mut due = Instant::now() + every.min(FIRST);
         // Not before that, though somebody needs room.
         let mut earliest = Instant::now();

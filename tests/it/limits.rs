@@ -4,6 +4,7 @@
 use std::{
     io::{Read as _, Write as _},
     path::PathBuf,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use crate::{
     http::{Answer, connect, read_answer},
     listing::staging_leftovers,
     pod::{Pod, TOKEN},
+    run::eventually,
     served::Served,
     uploads::hex,
 };
@@ -309,4 +311,122 @@ fn an_answer_that_refuses_is_read_by_a_client_that_sends_all_the_same() {
     socket.read_to_end(&mut rest).expect("no reset");
     assert!(rest.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&rest));
     assert_clean(&pod);
+}
+
+/// The value of a metric.
+#[track_caller]
+fn metric(served: &Served, name: &str) -> f64 {
+    let text = crate::http::call("GET", &format!("http://{}/metrics", served.probes), &[], "").expect(200).text();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+/// A body that has begun to come and goes on later.
+fn begun(served: &Served, path: &str) -> std::net::TcpStream {
+    let mut socket = connect(served.listen);
+    socket.write_all(head("PUT", path, "Content-Length: 4\r\n").as_bytes()).expect("it is sent");
+    socket.write_all(b"ab").expect("it is sent");
+    socket
+}
+
+#[test]
+fn one_upload_too_many_is_asked_to_come_again_and_nobody_else_is() {
+    let pod = Pod::new();
+    pod.fill(pod.folder("seed", &[("index.html", "page")])).expect(0);
+    let served = pod.serve_with(&["--max-uploads", "3"]);
+    let mut under_way: Vec<_> = (0..3).map(|number| begun(&served, &format!("/site/{number}.txt"))).collect();
+    eventually("three are under way", Duration::from_secs(10), || {
+        (metric(&served, "longshore_uploads_in_flight") == 3.0).then_some(())
+    });
+    let object = format!("/v1/objects/{}", hex(b"x"));
+    for (method, path) in [
+        ("PUT", "/site/x.txt"),
+        ("PUT", "/site/"),
+        ("PATCH", "/site/a/"),
+        ("POST", "/site/"),
+        ("PUT", &object),
+        ("POST", "/v1/objects"),
+        ("POST", "/v1/releases"),
+        ("POST", "/v1/uploads"),
+    ] {
+        let answer = announced(&served, method, path, "", 1_000);
+        assert_eq!((answer.status, &*answer.problem()), (429, "too-many-uploads"), "{method} {path}: {answer}");
+        assert!(
+            answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| (1..60).contains(&seconds)),
+            "{answer}"
+        );
+        assert_eq!(answer.json()["limit"], 3);
+    }
+    // Who has no token does not learn how busy we are.
+    crate::http::call("PUT", &served.url("/site/x.txt"), &[], "x").expect(401);
+    served.get("/site/index.html").expect(200);
+    served.get("/v1/releases").expect(200);
+    served.call("PUT", "/v1/lock", r#"{"message": "a moment"}"#).expect(201);
+    served.call("DELETE", "/v1/lock", "").expect(204);
+    served.delete("/site/index.html?allow-empty=true").expect(200);
+    served.rollback(&json!({})).expect(200);
+    assert_eq!(served.probe("/readyz"), Some(200));
+    assert_eq!(metric(&served, r#"longshore_refused_total{limit="uploads"}"#), 8.0);
+    assert_eq!(metric(&served, "longshore_limit_uploads"), 3.0);
+
+    // One that ends, and one that breaks off, make room.
+    let mut ended = under_way.remove(0);
+    ended.write_all(b"cd").expect("it is sent");
+    read_answer(&mut ended).expect("an answer").expect(201);
+    served.put("/site/x.txt", "x").expect(201);
+    drop(under_way.remove(0));
+    eventually("one is under way", Duration::from_secs(10), || {
+        (metric(&served, "longshore_uploads_in_flight") == 1.0).then_some(())
+    });
+}
+
+#[test]
+fn an_upload_that_waits_for_the_volume_keeps_its_place() {
+    let pod = Pod::new();
+    pod.fill(pod.folder("seed", &[("index.html", "page")])).expect(0);
+    let served = pod.serve_with(&["--max-uploads", "1"]);
+    let lock = std::fs::File::open(pod.volume().join(".longshore/lock")).expect("it is there");
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("it is taken");
+    // All of it is here, and its client goes away.
+    let mut socket = connect(served.listen);
+    socket.write_all(head("PUT", "/site/a.txt", "Content-Length: 1\r\n").as_bytes()).expect("it is sent");
+    socket.write_all(b"a").expect("it is sent");
+    eventually("it is under way", Duration::from_secs(10), || {
+        (metric(&served, "longshore_uploads_in_flight") == 1.0).then_some(())
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    drop(socket);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(served.put("/site/b.txt", "b").expect(429).problem(), "too-many-uploads");
+    drop(lock);
+    eventually("it goes on when it may", Duration::from_secs(10), || {
+        (served.put("/site/b.txt", "b").status == 201).then_some(())
+    });
+}
+
+#[test]
+fn what_the_limits_are_and_what_they_refused_is_told() {
+    let (_pod, served) = small();
+    assert_eq!(metric(&served, "longshore_limit_file_bytes"), 65_536.0);
+    assert_eq!(metric(&served, "longshore_limit_site_bytes"), 131_072.0);
+    assert_eq!(metric(&served, "longshore_limit_site_files"), 8.0);
+    assert_eq!(metric(&served, "longshore_limit_uploads"), 256.0);
+    assert_eq!(metric(&served, "longshore_limit_upload_age_seconds"), 86_400.0);
+    assert!(metric(&served, "longshore_limit_free_bytes") > 0.0);
+    assert_eq!(metric(&served, "longshore_site_bytes"), 4_096.0);
+    assert_eq!(metric(&served, "longshore_site_files"), 1.0);
+    let refused = |limit: &str| metric(&served, &format!("longshore_refused_total{{limit=\"{limit}\"}}"));
+    let all = || ["file_bytes", "site_bytes", "site_files", "uploads", "free_bytes"].map(refused);
+    assert_eq!(all(), [0.0; 5]);
+    served.put("/site/a.bin", vec![0; 65 * KIB]).expect(413);
+    served.put("/site/a.bin", vec![0; 64 * KIB]).expect(201);
+    served.put("/site/b.bin", vec![0; 64 * KIB]).expect(413);
+    let files: Vec<(String, u64)> = (0..9).map(|number| (format!("{number}.txt"), 1)).collect();
+    served.call("POST", "/v1/releases", manifest(&files).to_string()).expect(413);
+    assert_eq!(all(), [1.0, 1.0, 1.0, 0.0, 0.0]);
+    assert_eq!(metric(&served, "longshore_site_bytes"), 69_632.0);
+    assert_eq!(metric(&served, "longshore_site_files"), 2.0);
+    eventually("what is free is told", Duration::from_secs(10), || {
+        (metric(&served, "longshore_free_bytes") > 0.0).then_some(())
+    });
 }
