@@ -143,6 +143,9 @@ fn a_precondition_holds_when_the_file_is_published_and_no_byte_is_lost() {
     assert_eq!(offset(&served, &upload), 2);
     served.put("/site/other.html", "other").expect(201);
     served.delete("/site/index.html").expect(200);
+    let stream = reqwest::Body::wrap_stream(futures_util::stream::iter([Ok::<_, std::io::Error>("w and more")]));
+    tus(&served, "PATCH", &upload, &[PIECE, ("upload-offset", "2")], stream).expect(400);
+    assert_eq!(piece(&served, &upload, 2, "", &[]).expect(204).header("upload-offset"), "2");
     assert_eq!(piece(&served, &upload, 2, "w", &[]).expect(204).header("upload-offset"), "3");
     assert_eq!(served.get("/site/index.html").expect(200).text(), "new");
     let tag = format!("\"{}\"", hex(b"another"));

@@ -55,8 +55,12 @@ impl Depot {
             None
         } else if hold.record.whole.is_some() {
             // All of it was here before: what is sent once more is the byte that was held back.
-            io::copy(content, &mut io::sink()).map_err(Error::Content)?;
-            self.finish(&state, turn, &mut hold)?
+            let rest = length.unwrap_or(offset) - offset;
+            let came = io::copy(&mut (&mut *content).take(rest + 1), &mut io::sink()).map_err(Error::of_content)?;
+            if came > rest {
+                return Err(UploadError::TooLong { length: offset + rest }.into());
+            }
+            if came == rest { self.finish(&state, turn, &mut hold)? } else { None }
         } else {
             let allowance = Allowance::new(*self.limits(), Some(hold.folder.clone()));
             let written = take(turn, piece, &mut hold, &mut allowance.rest(offset, content))?;
