@@ -65,8 +65,9 @@ impl MinFree {
         match self {
             Self::Usual => (capacity / 100).min(GIB),
             Self::Bytes(bytes) => bytes,
-            // Divided first: a number that overflows is none.
-            Self::Percent(percent) => capacity / 100 * u64::from(percent),
+            Self::Percent(percent) => {
+                u64::try_from(u128::from(capacity) * u128::from(percent) / 100).unwrap_or(u64::MAX)
+            }
         }
     }
 }
@@ -195,6 +196,6 @@ mod tests {
         assert!(LIMITS.room(0, room(9), room(100)).is_err());
         assert_eq!(MinFree::Usual.of(100 * MIB), MIB);
         assert_eq!(MinFree::Usual.of(u64::MAX), GIB);
-        assert_eq!(MinFree::Percent(100).of(u64::MAX), u64::MAX / 100 * 100);
+        assert_eq!(MinFree::Percent(100).of(u64::MAX), u64::MAX);
     }
 }

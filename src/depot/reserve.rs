@@ -2,7 +2,7 @@
 //!
 //! It is as much as a generation of the largest release takes when its files are links, and never more than a fiftieth of
 //! the volume. A rollback that finds the disk full lets it go and tries once more; the next cleaning takes it again when
-//! there is room. Uploads never use it.
+//! there is room. Uploads never use it, and end before the rest is used up (`limits`).
 
 use std::collections::BTreeSet;
 

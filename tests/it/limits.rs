@@ -13,6 +13,7 @@ use crate::{
     archive::{gzip, tar},
     http::{Answer, connect, read_answer},
     listing::staging_leftovers,
+    mount::Tmpfs,
     pod::{Pod, TOKEN},
     run::eventually,
     served::Served,
@@ -280,6 +281,29 @@ fn an_upload_in_pieces_is_no_way_around_a_limit() {
 }
 
 #[test]
+fn of_two_that_fit_alone_and_not_together_one_is_refused() {
+    let (pod, served) = small();
+    let half = |path: &str| {
+        let mut socket = connect(served.listen);
+        socket.write_all(head("PUT", path, "Content-Length: 65536\r\n").as_bytes()).expect("it is sent");
+        socket.write_all(&[1; 32 * KIB]).expect("it is sent");
+        socket
+    };
+    let mut both = ["/site/a.bin", "/site/b.bin"].map(half);
+    eventually("both are under way", Duration::from_secs(10), || {
+        (metric(&served, "longshore_uploads_in_flight") == 2.0).then_some(())
+    });
+    let answers = both.each_mut().map(|socket| {
+        socket.write_all(&[1; 32 * KIB]).expect("it is sent");
+        read_answer(socket).expect("an answer")
+    });
+    answers[0].clone().expect(201);
+    assert_problem(&answers[1], 413, "site-too-large", 131_072, 132 << 10);
+    assert_eq!(staging_leftovers(&pod.volume()), Vec::<PathBuf>::new());
+    assert_eq!(metric(&served, "longshore_site_bytes"), 69_632.0);
+}
+
+#[test]
 fn a_seed_beyond_the_limits_is_served_and_may_only_shrink() {
     let pod = Pod::new();
     let names: Vec<String> = (0..12).map(|number| format!("{number}.txt")).collect();
@@ -429,4 +453,75 @@ fn what_the_limits_are_and_what_they_refused_is_told() {
     eventually("what is free is told", Duration::from_secs(10), || {
         (metric(&served, "longshore_free_bytes") > 0.0).then_some(())
     });
+}
+
+#[test]
+fn what_is_to_stay_free_is_not_written_to_and_going_back_still_works() {
+    const MIB: u64 = 1 << 20;
+    let pod = Pod::new();
+    let Some(disk) = Tmpfs::mount(&pod.volume(), "size=64m,mode=755") else { return };
+    pod.fill(pod.folder("seed", &[("index.html", "page"), ("about.html", "about")])).expect(0);
+    let served = pod.serve_with(&["--min-free", "50%"]);
+    served.put("/site/index.html", "another page").expect(200);
+    assert_eq!(metric(&served, "longshore_limit_free_bytes"), (32 * MIB) as f64);
+    let object = format!("/v1/objects/{}", hex(b"x"));
+    for (method, path) in [("PUT", "/site/a.bin"), ("PUT", "/site/"), ("PUT", &object), ("POST", "/v1/objects")] {
+        let answer = announced(&served, method, path, "", 40 * MIB);
+        assert_eq!((answer.status, &*answer.problem()), (507, "volume-full"), "{method} {path}: {answer}");
+        let problem = answer.json();
+        let number = |name: &str| problem[name].as_u64().unwrap_or_else(|| panic!("no {name}: {answer}"));
+        assert_eq!((number("needed"), number("min_free")), (40 * MIB, 32 * MIB), "{answer}");
+        assert_eq!(number("missing"), 72 * MIB - number("free"), "{answer}");
+    }
+    let free = disk.free();
+    for (method, path) in [("PUT", "/site/a.bin"), ("PUT", &*object)] {
+        let (answer, sent) = endless(&served, method, path, b"x");
+        assert_eq!((answer.status, &*answer.problem()), (507, "volume-full"), "{method} {path}: {answer}");
+        assert!(sent as u64 > 16 * MIB, "what may be written is: {sent}");
+        assert!((sent as u64) < free - 32 * MIB + 16 * MIB, "{sent} bytes were taken");
+        assert_eq!(staging_leftovers(&pod.volume()), Vec::<PathBuf>::new());
+    }
+    assert_eq!(metric(&served, r#"longshore_refused_total{limit="free_bytes"}"#), 6.0);
+    eventually("the space is free again", Duration::from_secs(5), || (disk.free() + MIB >= free).then_some(()));
+    served.put("/site/small.html", "small").expect(201);
+
+    // Somebody else takes what was free.
+    std::fs::write(pod.volume().join("..ballast"), vec![1; 40 << 20]).expect("there is room");
+    assert!(disk.free() < 32 * MIB);
+    assert_eq!(announced(&served, "PUT", "/site/more.html", "", 0).status, 507);
+    assert_eq!(served.put("/site/more.html", "").expect(507).problem(), "volume-full");
+    served.get("/site/index.html").expect(200);
+    served.delete("/site/small.html").expect(200);
+    let change = json!({ "base": pod.release(), "remove": ["about.html"] });
+    served.call("POST", "/v1/releases?max-delete=all", change.to_string()).expect(201);
+    served.rollback(&json!({})).expect(200);
+    assert_eq!(served.get("/site/about.html").expect(200).text(), "about");
+}
+
+#[test]
+fn what_nobody_finishes_goes_by_its_age() {
+    let pod = Pod::new();
+    let served = pod.serve_with(&["--upload-age", "2s"]);
+    let object = format!("/v1/objects/{}", hex(b"waits"));
+    let token = format!("Bearer {TOKEN}");
+    let tus = [("authorization", &*token), ("tus-resumable", "1.0.0"), ("upload-length", "5")];
+    let begun = crate::http::call("POST", &served.url("/v1/uploads"), &tus, "").expect(201);
+    assert!(!begun.header("upload-expires").is_empty(), "{begun}");
+    served.put(&object, "waits").expect(201);
+    served.call("HEAD", &object, "").expect(200);
+    eventually("neither is there any more", Duration::from_secs(30), || {
+        let gone = served.call("HEAD", &object, "").status == 404;
+        let upload = crate::http::call("HEAD", &served.url(begun.header("location")), &tus[..2], "");
+        (gone && upload.status == 404).then_some(())
+    });
+    eventually("both are counted", Duration::from_secs(10), || {
+        (metric(&served, "longshore_expired_uploads_total") == 2.0).then_some(())
+    });
+    assert_eq!(staging_leftovers(&pod.volume()), Vec::<PathBuf>::new());
+    // A running one is not waiting.
+    let slow = format!("/site/{}.txt", "slow");
+    let mut socket = self::begun(&served, &slow);
+    std::thread::sleep(Duration::from_secs(4));
+    socket.write_all(b"cd").expect("it is sent");
+    read_answer(&mut socket).expect("an answer").expect(201);
 }
