@@ -22,6 +22,7 @@ mod diverge;
 mod error;
 mod examine;
 mod fill;
+mod gate;
 mod guard;
 mod history;
 mod ingest;
@@ -31,6 +32,7 @@ mod limits;
 mod linger;
 mod live;
 mod look;
+mod notice;
 mod pin;
 mod plan;
 mod pool;
@@ -61,6 +63,7 @@ pub use diverge::Divergence;
 pub use error::Error;
 pub use examine::SiteCondition;
 pub use fill::Filled;
+pub use gate::{Gate, Veto};
 pub use guard::{Guard, MaxDelete};
 pub use history::{NotATarget, Rollback, Target};
 pub use ingest::Ingest;
@@ -69,6 +72,7 @@ pub use keep::Keep;
 pub use limits::{Exceeded, Limits, MinFree};
 pub use live::Found;
 pub use look::{Changed, Listed};
+pub use notice::{Counts, Notice};
 pub use pin::Pinned;
 pub use precondition::{Precondition, Tags};
 pub use reconcile::{Decision, Reconciled};
@@ -147,6 +151,8 @@ pub struct Depot {
     adopts: bool,
     /// Who writes to which upload.
     turns: uploads::Turns,
+    /// Who is asked before a release is made.
+    gate: Option<Arc<dyn Gate>>,
     /// Set when an entry may have become durable without being shown: from there only a new start knows.
     adrift: AtomicBool,
     /// Whether the journal lacks what the volume has shown: until somebody decides, nothing is written.
@@ -184,6 +190,7 @@ impl Depot {
             watched: Mutex::new(None),
             adopts: false,
             turns: uploads::Turns::default(),
+            gate: None,
             adrift: AtomicBool::new(false),
             diverged: AtomicBool::new(false),
         };

@@ -49,11 +49,15 @@ struct Seen {
 }
 
 /// What is known from one look to the next.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Memory {
     seen: Option<Seen>,
     /// Whether it was said that the site is locked.
     was_locked: bool,
+    /// What the pre-publish hook refused last. What was seen before stays: the source has changed since.
+    refused: Option<Seen>,
+    /// What was said last of a veto.
+    veto: Option<String>,
 }
 
 impl Follow {
@@ -69,10 +73,15 @@ impl Follow {
             asks.take(&mut waiting);
             let look = Arc::clone(&this);
             let runtime = Handle::current();
+            let is_asked = !waiting.is_empty();
+            let mut remembered = memory.clone();
             let looking = tokio::task::spawn_blocking(move || {
-                let mut memory = memory;
-                let answer = look.look(&mut memory, &runtime);
-                (memory, answer)
+                let memory = &mut remembered;
+                if is_asked {
+                    memory.refused = None;
+                }
+                let answer = look.look(memory, &runtime);
+                (remembered, answer)
             });
             tokio::select! {
                 // A source that does not answer may take a minute: nobody waits for it, and what is staged is swept.
@@ -102,16 +111,27 @@ impl Follow {
     }
 
     fn look(&self, memory: &mut Memory, runtime: &Handle) -> Answer {
-        match self.try_look(memory.seen, runtime) {
-            Ok((now, outcome)) => {
+        match self.try_look(memory, runtime) {
+            Ok(outcome) => {
                 self.metrics.looked(outcome);
-                *memory = Memory { seen: Some(now), was_locked: false };
+                memory.was_locked = false;
                 Ok(Looked { outcome, head: self.depot.head().map_err(Arc::new)? })
             }
             Err(error @ Error::Pinned(_)) => {
                 // Said once. What was seen is not remembered: it follows once the release is unlocked.
                 if !std::mem::replace(&mut memory.was_locked, true) {
                     tracing::info!(%error, "the source is not followed while the site is locked");
+                }
+                self.metrics.looked(Outcome::Unchanged);
+                Err(error.into())
+            }
+            Err(error @ Error::Vetoed(_)) => {
+                memory.was_locked = false;
+                // A hook that is away would else be complained of at each look.
+                let said = error.to_string();
+                if memory.veto.as_ref() != Some(&said) {
+                    tracing::warn!(%error, "what the source has is not published");
+                    memory.veto = Some(said);
                 }
                 self.metrics.looked(Outcome::Unchanged);
                 Err(error.into())
@@ -136,18 +156,22 @@ impl Follow {
         }
     }
 
-    fn try_look(&self, seen: Option<Seen>, runtime: &Handle) -> Result<(Seen, Outcome), Error> {
+    fn try_look(&self, memory: &mut Memory, runtime: &Handle) -> Result<Outcome, Error> {
         let mark = self.mark(runtime)?;
         let release = self.depot.head()?.map(|head| head.entry.release);
         let mut now = Seen { mark, release };
-        let occasion = match seen {
-            Some(seen) if seen == now => return Ok((now, Outcome::Unchanged)),
+        let occasion = match memory.seen {
+            _ if memory.refused == Some(now) => return Ok(Outcome::Unchanged),
+            Some(seen) if seen == now => return Ok(Outcome::Unchanged),
             Some(seen) if seen.mark == mark => Occasion::SiteChanged,
             Some(_) => Occasion::Changed,
             None => Occasion::FirstLook,
         };
-        let filled = self.depot.fill(&self.from, self.when, occasion, runtime, &Progress::default())?;
-        let outcome = match filled {
+        let filled = self.depot.fill(&self.from, self.when, occasion, runtime, &Progress::default());
+        if let Err(Error::Vetoed(veto)) = &filled {
+            memory.refused = veto.is_answer.then_some(now);
+        }
+        let outcome = match filled? {
             Filled::Seeded(outcome) => {
                 let entry = &outcome.head.entry;
                 self.metrics.committed(entry.cause.as_str());
@@ -163,7 +187,8 @@ impl Follow {
                 Outcome::Unchanged
             }
         };
-        Ok((now, outcome))
+        *memory = Memory { seen: Some(now), ..Memory::default() };
+        Ok(outcome)
     }
 
     /// The mark of the first source that is there.

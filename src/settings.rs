@@ -21,7 +21,7 @@ mod values;
 
 use crate::{
     depot::{Keep, Layout, Limits, When},
-    hooks::Address,
+    hooks::Hook,
 };
 
 /// Everything one run of the program needs to know.
@@ -140,8 +140,12 @@ pub struct Serve {
     pub grace: Duration,
     /// Where to write the addresses once they are bound.
     pub addresses_file: Option<PathBuf>,
+    /// Who is asked before each release.
+    pub pre_publish: Option<Hook>,
+    /// How long that may take to answer.
+    pub pre_publish_timeout: Duration,
     /// Who is told of each release that is live.
-    pub post_publish: Option<Address>,
+    pub post_publish: Option<Hook>,
     /// How long that may take to answer.
     pub post_publish_timeout: Duration,
     /// Whether what somebody changes by hand is committed.

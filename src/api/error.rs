@@ -270,6 +270,13 @@ impl From<&depot::Error> for Problem {
                 .with("files", json!(files)),
             E::EmptySite => Self::new(ProblemType::EmptySite, detail),
             E::Pinned(pin) => Self::new(ProblemType::Locked, detail).with("lock", json!(pin)),
+            E::Vetoed(veto) => {
+                tracing::info!(why = %detail, "a write was vetoed");
+                Self::new(ProblemType::Vetoed, detail)
+                    .with("hook_status", json!(veto.status))
+                    .with("output", json!(veto.output))
+            }
+            E::Overtaken => Self::new(ProblemType::Overtaken, detail).after(2),
             E::Missing(missing) => Self::new(ProblemType::MissingObjects, detail).with("missing", json!(missing)),
             E::Size { digest, real, .. } => {
                 Self::new(ProblemType::WrongSize, detail).with("digest", json!(digest)).with("size", json!(real))

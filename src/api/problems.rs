@@ -91,6 +91,7 @@ problem_types! {
     EmptyArchive, UNPROCESSABLE_ENTITY, "empty-archive", "No file is in the archive";
     DigestMismatch, UNPROCESSABLE_ENTITY, "digest-mismatch", "Other bytes came than were announced";
     WrongSize, UNPROCESSABLE_ENTITY, "wrong-size", "An object has another size";
+    Vetoed, UNPROCESSABLE_ENTITY, "vetoed", "The pre-publish hook does not let it pass";
     Locked, LOCKED, "locked", "The release is locked";
     UploadBusy, LOCKED, "upload-busy", "Another request writes to the upload";
     ChecksumMismatch, CHECKSUM_MISMATCH, "checksum-mismatch", "The piece has another checksum";
@@ -103,6 +104,7 @@ problem_types! {
     SourceUnreachable, BAD_GATEWAY, "source-unreachable", "The followed source does not answer";
     SourceFailed, BAD_GATEWAY, "source-failed", "The followed source cannot be read";
     VolumeLocked, SERVICE_UNAVAILABLE, "volume-locked", "Another process holds the volume";
+    Overtaken, SERVICE_UNAVAILABLE, "overtaken", "Others publish faster than the hook answers";
     Overloaded, SERVICE_UNAVAILABLE, "overloaded", "The process is short of a resource";
     Restarting, SERVICE_UNAVAILABLE, "restarting", "Nothing is written until the next start";
     VolumeFull, INSUFFICIENT_STORAGE, "volume-full", "The volume has no bytes or no inodes left";

@@ -54,6 +54,8 @@ const WRITING: &[ProblemType] = &[
     VolumeNotWritable,
     Damaged,
 ];
+/// With making a release.
+const PUBLISHING: &[ProblemType] = &[Vetoed, Overtaken];
 /// With a body.
 const SENDING: &[ProblemType] = &[
     LengthRequired,
@@ -99,18 +101,18 @@ pub(super) fn table() -> Vec<Operation> {
             .takes(bytes(ANYTHING).optional())
             .answers(200, "It replaced another, or was there", Some(json::<Written>()))
             .answers(201, "It is new", Some(json::<Written>()))
-            .fails(&[ASKING, SENDING, PLACES, WRITING, GUARDED]),
+            .fails(&[ASKING, SENDING, PLACES, WRITING, PUBLISHING, GUARDED]),
         operation(Method::DELETE, FILE, Caller, site::delete)
             .named("deleteFile", "A file less")
             .with([path()]).with(preconditions()).with(guards())
             .answers(200, "It is gone", Some(json::<Written>()))
-            .fails(&[ASKING, PLACES, WRITING, GUARDED, &[NotFound, ContentEncoding]]),
+            .fails(&[ASKING, PLACES, WRITING, PUBLISHING, GUARDED, &[NotFound, ContentEncoding]]),
 
         operation(Method::DELETE, FOLDER, Caller, site::delete)
             .named("deleteFolder", "A folder less, with all that is in it")
             .with([folder()]).with(preconditions()).with(guards())
             .answers(200, "It is gone", Some(json::<Written>()))
-            .fails(&[ASKING, PLACES, WRITING, GUARDED, &[NotFound, ContentEncoding]]),
+            .fails(&[ASKING, PLACES, WRITING, PUBLISHING, GUARDED, &[NotFound, ContentEncoding]]),
     ];
     for (route, ids, parameters) in [
         (SITE, ["readSite", "putSite", "patchSite", "postSite"], None),
@@ -131,19 +133,19 @@ pub(super) fn table() -> Vec<Operation> {
                 .with(parameters.clone()).with(preconditions()).with(guards()).with(digests())
                 .takes(bytes(ARCHIVES))
                 .answers(200, "It is live", Some(json::<Written>()))
-                .fails(&[ASKING, SENDING, ARCHIVED, WRITING, GUARDED]),
+                .fails(&[ASKING, SENDING, ARCHIVED, WRITING, PUBLISHING, GUARDED]),
             operation(Method::PATCH, route, Caller, site::patch)
                 .named(ids[2], "An archive merged into the folder")
                 .with(parameters.clone()).with(preconditions()).with(guards()).with(digests())
                 .takes(bytes(ARCHIVES))
                 .answers(200, "It is live", Some(json::<Written>()))
-                .fails(&[ASKING, SENDING, ARCHIVED, WRITING, GUARDED]),
+                .fails(&[ASKING, SENDING, ARCHIVED, WRITING, PUBLISHING, GUARDED]),
             operation(Method::POST, route, Caller, form::post)
                 .named(ids[3], "The files of a form, merged into the folder as one release")
                 .with(parameters).with(preconditions()).with(guards()).with(digests())
                 .takes(bytes(FORM))
                 .answers(200, "They are live", Some(json::<Written>()))
-                .fails(&[ASKING, SENDING, PLACES, WRITING, GUARDED, &[UnsupportedType]]),
+                .fails(&[ASKING, SENDING, PLACES, WRITING, PUBLISHING, GUARDED, &[UnsupportedType]]),
         ]);
     }
     table.extend([
@@ -160,7 +162,7 @@ pub(super) fn table() -> Vec<Operation> {
             .takes(json::<deploys::Request>())
             .answers(200, "Nothing differed: no release was made", Some(json::<Written>()))
             .answers(201, "The release is live", Some(json::<Written>()))
-            .fails(&[ASKING, SENDING, PLACES, WRITING, GUARDED,
+            .fails(&[ASKING, SENDING, PLACES, WRITING, PUBLISHING, GUARDED,
                      &[TooLarge, MissingObjects, WrongSize, StaleParent, NoSuchRelease, AmbiguousRelease, EmptyArchive]]),
         operation(Method::GET, "/v1/releases/{id}", Caller, releases::one)
             .named("readRelease", "A release and its files")
@@ -182,7 +184,7 @@ pub(super) fn table() -> Vec<Operation> {
             .with(preconditions()).with(guards())
             .takes(json::<releases::RollBack>().optional())
             .answers(200, "It is live", Some(json::<Written>()))
-            .fails(&[ASKING, WRITING, GUARDED, &[ContentEncoding, StaleParent, NoSuchRelease, AmbiguousRelease, NothingBefore]]),
+            .fails(&[ASKING, WRITING, PUBLISHING, GUARDED, &[ContentEncoding, StaleParent, NoSuchRelease, AmbiguousRelease, NothingBefore]]),
         operation(Method::HEAD, "/v1/objects/{digest}", Caller, objects::head)
             .named("findObject", "Whether an object need not be sent")
             .with([segment::<Digest>("digest", "Its SHA-256")])
@@ -214,7 +216,7 @@ pub(super) fn table() -> Vec<Operation> {
             .with(preconditions()).with(digests())
             .takes(bytes(PIECE).optional())
             .answers(201, "It has begun: Location", None)
-            .fails(&[ASKING, SENDING, PLACES, WRITING, GUARDED, TUS, &[UnsupportedType]]),
+            .fails(&[ASKING, SENDING, PLACES, WRITING, PUBLISHING, GUARDED, TUS, &[UnsupportedType]]),
         operation(Method::HEAD, "/v1/uploads/{id}", Caller, uploads::head)
             .named("findUpload", "Where an upload goes on: Upload-Offset. Ends the request that writes to it")
             .with([segment::<schemas::Uuid>("id", "The upload"), tus()])
@@ -229,7 +231,7 @@ pub(super) fn table() -> Vec<Operation> {
             .with(digests())
             .takes(bytes(PIECE))
             .answers(204, "It is there: Upload-Offset; at the end ETag, and the release or the object", None)
-            .fails(&[ASKING, SENDING, PLACES, WRITING, GUARDED, TUS, &[UnsupportedType]]),
+            .fails(&[ASKING, SENDING, PLACES, WRITING, PUBLISHING, GUARDED, TUS, &[UnsupportedType]]),
         operation(Method::DELETE, "/v1/uploads/{id}", Caller, uploads::end)
             .named("endUpload", "An upload less; one that is finished stays published")
             .with([segment::<schemas::Uuid>("id", "The upload"), tus()])
@@ -246,12 +248,12 @@ pub(super) fn table() -> Vec<Operation> {
             .takes(bytes(PIECE).optional())
             .answers(200, "As HEAD", None)
             .answers(204, "As PATCH or DELETE", None)
-            .fails(&[ASKING, SENDING, PLACES, WRITING, GUARDED, TUS, &[UnsupportedType]]),
+            .fails(&[ASKING, SENDING, PLACES, WRITING, PUBLISHING, GUARDED, TUS, &[UnsupportedType]]),
         operation(Method::POST, "/v1/sync", Caller, sync::sync)
             .named("sync", "A look at the followed source that begins now")
             .answers(200, "What it found", [json::<sync::Synced>()])
             .answers(202, "It takes longer than a request may", [json::<sync::Synced>()])
-            .fails(&[ASKING, WRITING, &[ContentEncoding, NoSource, SourceUnreachable, SourceFailed]]),
+            .fails(&[ASKING, WRITING, PUBLISHING, &[ContentEncoding, NoSource, SourceUnreachable, SourceFailed]]),
         operation(Method::GET, "/v1/lock", Caller, pin::get)
             .named("readLock", "Who locked the release, and why")
             .answers(200, "It is locked", [json::<pin::Locked>()])

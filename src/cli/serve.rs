@@ -16,9 +16,9 @@ use crate::{
         probes::{self, Health},
         tokens::Tokens,
     },
-    depot::{Depot, Options},
+    depot::{Depot, Gate, Options},
     follow::{self, Follow},
-    hooks::Post,
+    hooks::{Post, Pre},
     inspect::Inspect,
     settings::{Access, Serve},
     shutdown::Shutdown,
@@ -45,8 +45,12 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals(settings.grace).map_err(|error| Failure::other(error.into()))?;
     let metrics = Arc::new(Metrics::new());
     let from = locations(&settings.from)?;
+    check_hooks(&settings)?;
+    // From when on nobody waits for what a hook says.
+    let asking_end = Shutdown::new(Duration::ZERO);
+    let gate = gate(&settings, &metrics, &asking_end)?;
     let options = Options { patience: PATIENCE, layout: settings.layout, keep: settings.keep, limits: settings.limits };
-    let depot = Arc::new(Depot::open(&settings.volume, options)?.adopting(settings.adopt_changes));
+    let depot = Arc::new(Depot::open(&settings.volume, options)?.adopting(settings.adopt_changes).asking(gate));
     let (uploads, probes) = (bind(settings.listen).await?, bind(settings.probes).await?);
     if let Some(file) = &settings.addresses_file {
         announce(file, &uploads, &probes).map_err(Failure::other)?;
@@ -94,6 +98,7 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     });
     health.set_started();
     let cut = listener::serve(uploads.listener, api::router(app), Limits::default(), shutdown.clone()).await;
+    asking_end.begin();
     if cut > 0 {
         tracing::warn!(connections = cut, "cut at the end of the grace");
     }
@@ -106,6 +111,23 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     }
     tracing::info!("ended");
     Ok(())
+}
+
+/// A program that is not there is told now, not when it is needed.
+fn check_hooks(settings: &Serve) -> Result<(), Failure> {
+    for (flag, hook) in [("--pre-publish", &settings.pre_publish), ("--post-publish", &settings.post_publish)] {
+        if let Some(hook) = hook {
+            hook.check().map_err(|why| Failure::new(Exit::Usage, anyhow!("{flag} {hook}: {why}"), None))?;
+        }
+    }
+    Ok(())
+}
+
+/// Who is asked before each release.
+fn gate(settings: &Serve, metrics: &Arc<Metrics>, end: &Shutdown) -> Result<Option<Arc<dyn Gate>>, Failure> {
+    let Some(hook) = settings.pre_publish.clone() else { return Ok(None) };
+    let pre = Pre::new(hook, settings.pre_publish_timeout, metrics.clone(), end.clone());
+    Ok(Some(Arc::new(pre.map_err(|error| Failure::other(error.into()))?)))
 }
 
 /// An address that is ours.

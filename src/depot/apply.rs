@@ -75,7 +75,7 @@ impl Depot {
         let now = Entry::now().timestamp();
         let seq = state.store.journal().head()?.map_or(0, |head| head.entry.seq);
         let mut recovered = Recovered {
-            swept: Staging::sweep(&state.home.staging)?,
+            swept: state.home.sweep_staging()?,
             generations: self
                 .with_salvage(state, seq, |salvage| self.volume.sweep_old_generations(&state.home, now, salvage))?,
             applied: None,

@@ -8,7 +8,8 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Change, Changed, Depot, Error, Proposal, State,
+    Change, Changed, Counts, Depot, Error, Proposal, State,
+    gate::{Passed, Tried},
     plan::{Difference, Overlay, Plan, plan},
 };
 use crate::{
@@ -49,9 +50,7 @@ impl Outcome {
     }
 
     pub(super) fn of(head: Arc<Committed>, changes: &[Difference]) -> Self {
-        let set = changes.iter().filter_map(|change| change.is);
-        let (changed, bytes) = set.fold((0, 0), |(files, bytes), (file, _)| (files + 1, bytes + file.size));
-        let removed = changes.iter().filter(|change| change.is.is_none()).count() as u64;
+        let Counts { changed, removed, bytes } = Counts::of(changes);
         let creates = changes.iter().any(|change| change.was.is_none());
         Self { head, is_new: true, creates, changed, removed, bytes, rehearsed: None }
     }
@@ -71,8 +70,8 @@ impl Depot {
         if staging.is_nowhere() {
             return self.rehearse(proposal);
         }
-        match self.try_commit(staging, proposal) {
-            Err(error) if self.made_room(&error) => match self.try_commit(staging, proposal) {
+        match self.commit_through_gate(staging, proposal) {
+            Err(error) if self.made_room(&error) => match self.commit_through_gate(staging, proposal) {
                 // What was staged is gone with what an adoption needed.
                 Err(again) if again.disk().is_some_and(disk::Error::is_absent) => Err(error),
                 done => done,
@@ -81,14 +80,20 @@ impl Depot {
         }
     }
 
-    fn try_commit(&self, staging: &Staging, proposal: &Proposal<'_>) -> Result<Outcome, Error> {
+    /// Commits `proposal`, unless somebody is to be asked first about what it makes of the head.
+    pub(super) fn try_commit(
+        &self,
+        staging: &Staging,
+        proposal: &Proposal<'_>,
+        passed: Option<&Passed>,
+    ) -> Result<Tried, Error> {
         let state = self.state_for_writing()?;
         let _lock = self.lock(&state, self.patience)?;
         self.check_divergence()?;
         Self::check_unpinned(&state)?;
         let (mut admitted, mut adoptions) = (Admitted::default(), 0);
         loop {
-            let path = match self.attempt(&state, staging, proposal, &mut admitted) {
+            let path = match self.attempt(&state, staging, proposal, passed, &mut admitted) {
                 Err(Error::Volume(volume::Error::InTheWay { path })) => path,
                 done => return done,
             };
@@ -111,8 +116,9 @@ impl Depot {
         state: &State,
         staging: &Staging,
         proposal: &Proposal<'_>,
+        passed: Option<&Passed>,
         admitted: &mut Admitted,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Tried, Error> {
         loop {
             let head = state.store.journal().head()?;
             let current = head.as_ref().map(|head| head.entry.release);
@@ -135,12 +141,12 @@ impl Depot {
                     caught_up => caught_up?,
                 }
             }
-            let now = Entry::now();
+            let now = passed.and_then(|passed| passed.at(head.as_deref())).unwrap_or_else(Entry::now);
             let planned = plan(state.store.nodes(), head.as_deref(), &proposal.change, now.timestamp());
             if let (Err(Error::NotFound(_)), Some(head)) = (&planned, &head)
                 && self.purge(state, staging, head, &proposal.change)?
             {
-                return Ok(Outcome::nothing(head.clone()));
+                return Ok(Tried::Done(Outcome::nothing(head.clone())));
             }
             let planned = planned?;
             let Some(planned) = planned else {
@@ -150,12 +156,12 @@ impl Depot {
                 if self.mend(state, staging, &proposal.change)? {
                     self.apply(state, staging, &head)?;
                 }
-                return Ok(Outcome::nothing(head));
+                return Ok(Tried::Done(Outcome::nothing(head)));
             };
             if let Some(condition) = proposal.condition
                 && !condition(head.as_deref(), planned.release.manifest)?
             {
-                return Ok(Outcome::nothing(head.ok_or(Error::Nothing)?));
+                return Ok(Tried::Done(Outcome::nothing(head.ok_or(Error::Nothing)?)));
             }
             if let Some(guard) = proposal.guard {
                 let nodes = Overlay::new(state.store.nodes(), &planned.nodes);
@@ -164,8 +170,11 @@ impl Depot {
             }
             self.check_objects(state, &proposal.change, &planned)?;
             let entry = proposal.entry(head.as_deref(), planned.release, now);
+            if self.asks_for(&proposal.change) && !passed.is_some_and(|passed| passed.is_for(&entry)) {
+                return Ok(Tried::Asks(Box::new(self.propose(state, staging, &planned, entry)?)));
+            }
             match self.settle(state, staging, &proposal.change, &planned, entry, is_shown, admitted)? {
-                Some(head) => return Ok(Outcome::of(head, &planned.changes)),
+                Some(head) => return Ok(Tried::Done(Outcome::of(head, &planned.changes))),
                 // Another process wrote without the lock (a file server that lost it): start again from its entry.
                 None => {
                     // Its entry may name what we brought: that is not ours to take back any more.

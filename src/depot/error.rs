@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Divergence, Exceeded};
+use super::{Divergence, Exceeded, Veto};
 use crate::{
     digest::{Digest, NotADigest},
     disk::{self, StageError},
@@ -79,6 +79,12 @@ pub enum Error {
         .0.message.as_ref().map(|message| format!(" ({message})")).unwrap_or_default()
     )]
     Pinned(Box<store::Pin>),
+    /// Who is asked before a release is made did not let this one pass.
+    #[error("the pre-publish hook does not let this release pass: {}", .0.why)]
+    Vetoed(Box<Veto>),
+    /// Each time that a release was let pass, another had become live.
+    #[error("others publish faster than the pre-publish hook answers")]
+    Overtaken,
     /// Objects that a deploy names and that nobody has sent.
     #[error("{} objects are still to be sent", .0.len())]
     Missing(Vec<Digest>),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, str::FromStr, sync::Arc};
 
-use super::{Change, Depot, Error, Guard, Outcome, Precondition, Proposal, State};
+use super::{Change, Depot, Error, Guard, Outcome, Precondition, Proposal, State, gate::MOST_ASKS};
 use crate::{
     digest::Digest,
     disk::Staging,
@@ -101,6 +101,7 @@ impl Depot {
 
     fn try_roll_back(&self, state: &State, wish: &Rollback) -> Result<Outcome, Error> {
         let staging = if wish.dry_run { Staging::nowhere(&state.home.staging)? } else { state.home.stage()? };
+        let mut overtaken = 0;
         loop {
             let current = state.store.journal().head()?.ok_or(Error::NothingBefore)?.entry.release;
             if wish.parent.is_some_and(|parent| parent != current) {
@@ -118,7 +119,13 @@ impl Depot {
             };
             match self.commit(&staging, &proposal) {
                 // Somebody published meanwhile: what lies before that is another release.
-                Err(Error::Stale { .. }) if wish.parent.is_none() => {}
+                Err(Error::Stale { .. }) if wish.parent.is_none() => {
+                    overtaken += 1;
+                    // Who is asked each time may take as long each time.
+                    if self.asks_for(&proposal.change) && overtaken == MOST_ASKS {
+                        return Err(Error::Overtaken);
+                    }
+                }
                 done => return done,
             }
         }

@@ -1,19 +1,20 @@
 //! Which release a hook was told of last, also over a restart.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
-use super::{Depot, Error};
-use crate::entry::Committed;
+use super::{Counts, Depot, Error, Notice};
+use crate::{
+    entry::Committed,
+    manifest::{File, Tree},
+};
 
 /// A release that is shown, and that nobody was told of yet.
 #[derive(Clone, Debug)]
 pub struct Untold {
-    /// Its entry.
+    /// Its entry, as it is committed.
     pub head: Arc<Committed>,
-    /// The folder that has its files.
-    pub tree: PathBuf,
-    /// The same, from the volume's root: another container may have the volume elsewhere.
-    pub tree_in_volume: PathBuf,
+    /// What is to be told.
+    pub notice: Notice,
 }
 
 impl Depot {
@@ -29,9 +30,13 @@ impl Depot {
         }
         let Some(live) = self.volume.live()? else { return Ok(None) };
         let Some(tree) = self.volume.tree(&state.home, &live)? else { return Ok(None) };
-        let tree_in_volume = tree.path().strip_prefix(self.volume.root().path()).unwrap_or(tree.path()).into();
-        let tree = std::path::absolute(tree.path()).unwrap_or_else(|_| tree.path().into());
-        Ok(Some(Untold { head, tree, tree_in_volume }))
+        let (tree, tree_in_volume) = self.whereabouts(&tree);
+        let (nodes, entry) = (state.store.nodes(), head.entry.clone());
+        // The parent may have been cleaned away since: it is told all the same.
+        let counts = Counts::between(nodes, entry.parent, entry.release);
+        let site = Tree::<File>::new(nodes, entry.release).total()?;
+        let notice = Notice { entry, counts, site, tree, tree_in_volume };
+        Ok(Some(Untold { head, notice }))
     }
 
     /// Notes that `head` was told.

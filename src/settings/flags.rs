@@ -59,6 +59,9 @@ Examples:
   Tell a program in the same Pod of each release, for instance to purge a cache:
     longshore serve --volume /usr/share/nginx/html --token-file /etc/longshore/token \\
       --post-publish http://127.0.0.1:9000/published
+  Let a program in the Pod look at each release before anybody sees it:
+    longshore serve --volume /usr/share/nginx/html --token-file /etc/longshore/token \\
+      --pre-publish http://127.0.0.1:9000/may-it
   Try it out on this computer, without tokens:
     longshore serve --volume ./html --no-auth --listen 127.0.0.1:8080 --probes 127.0.0.1:9090
 
@@ -293,9 +296,19 @@ pub(super) struct ServeFlags {
     #[arg(long, value_name = "TIME", env = "LONGSHORE_GRACE")]
     pub(super) grace: Option<OsString>,
 
-    /// Address that is told of each release that is live, by a POST of JSON: again and again, until it answers 2xx or a
-    /// newer release is live. http or https; user and password in it are sent, and never logged
-    #[arg(long, value_name = "URL", env = "LONGSHORE_POST_PUBLISH")]
+    /// Who is asked before a release is published, by a POST of JSON that names the staged tree: only an answer of 2xx
+    /// lets it pass. http or https (user and password in it are sent, and never logged); or the absolute path of a
+    /// program, which gets the JSON on its standard input and passes a release by exit code 0
+    #[arg(long, value_name = "URL|PROGRAM", env = "LONGSHORE_PRE_PUBLISH")]
+    pub(super) pre_publish: Option<OsString>,
+
+    /// Time that one answer of --pre-publish may take, with its unit; then it is a no [default: 30s]
+    #[arg(long, value_name = "TIME", env = "LONGSHORE_PRE_PUBLISH_TIMEOUT")]
+    pub(super) pre_publish_timeout: Option<OsString>,
+
+    /// Who is told of each release that is live: again and again, until it answers 2xx (or ends with 0) or a newer
+    /// release is live. An address or a program, as with --pre-publish
+    #[arg(long, value_name = "URL|PROGRAM", env = "LONGSHORE_POST_PUBLISH")]
     pub(super) post_publish: Option<OsString>,
 
     /// Time that one answer of --post-publish may take, with its unit [default: 10s]

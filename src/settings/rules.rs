@@ -20,6 +20,7 @@ const SEED: &str = "/seed";
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 const PROBES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9090);
 const EVERY: Duration = Duration::from_secs(30);
+const PRE_PUBLISH: Duration = Duration::from_secs(30);
 const POST_PUBLISH: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(25);
 const VOLUME_EXAMPLE: &str = "/usr/share/nginx/html";
@@ -137,6 +138,8 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
     let grace = reading.value("grace", flags.grace, values::duration);
     let addresses_file = reading.value("addresses-file", flags.addresses_file, values::path);
     let adopt_changes = reading.switch("adopt-changes", flags.adopt_changes);
+    let pre_publish = reading.value("pre-publish", flags.pre_publish, values::hook);
+    let pre_publish_timeout = reading.value("pre-publish-timeout", flags.pre_publish_timeout, values::interval);
     let post_publish = reading.value("post-publish", flags.post_publish, values::hook);
     let post_publish_timeout = reading.value("post-publish-timeout", flags.post_publish_timeout, values::interval);
     let layout = layout(flags.layout, reading);
@@ -167,6 +170,8 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
         when: when?.unwrap_or(When::Unmodified),
         grace: grace?.unwrap_or(GRACE),
         addresses_file: addresses_file?,
+        pre_publish: pre_publish?,
+        pre_publish_timeout: pre_publish_timeout?.unwrap_or(PRE_PUBLISH),
         post_publish: post_publish?,
         post_publish_timeout: post_publish_timeout?.unwrap_or(POST_PUBLISH),
         adopt_changes: adopt_changes?,

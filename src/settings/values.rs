@@ -6,7 +6,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use bytesize::ByteSize;
 
-use super::{Address, Layout, LogFormat, Side, When};
+use super::{Hook, Layout, LogFormat, Side, When};
 use crate::depot::MinFree;
 
 /// The shortest time between two looks at a source: below it a volume does nothing else.
@@ -21,8 +21,8 @@ fn text(value: &OsStr) -> Result<&str, String> {
     value.to_str().map(str::trim).ok_or_else(|| "it is not UTF-8".to_owned())
 }
 
-/// An address of a hook. What is wrong is said without it: it may have a secret.
-pub(super) fn hook(value: &OsStr) -> Result<Address, String> {
+/// A hook. What is wrong is said without it: it may have a secret.
+pub(super) fn hook(value: &OsStr) -> Result<Hook, String> {
     text(value)?.parse().map_err(str::to_owned)
 }
 

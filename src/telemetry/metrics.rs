@@ -211,14 +211,14 @@ impl Metrics {
         self.diverged.set(i64::from(diverges));
     }
 
-    /// Counts a call of the post-publish hook.
-    pub fn told(&self, told: Told) {
+    /// Counts a call of a hook.
+    pub fn told(&self, hook: &'static str, told: Told) {
         let outcome = match told {
             Told::Accepted => "accepted",
             Told::Refused => "refused",
             Told::Failed => "failed",
         };
-        self.hooks.get_or_create(&HookLabels { hook: "post-publish", outcome }).inc();
+        self.hooks.get_or_create(&HookLabels { hook, outcome }).inc();
     }
 
     /// Notes whether the live release is pinned.

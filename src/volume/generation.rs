@@ -26,6 +26,42 @@ impl Home {
         lingering: &Lingering,
         objects: &FindObject<'_>,
     ) -> Result<String, Error> {
+        let Grown { staged, root, unsynced } = self.grow(staging, nodes, release, live, lingering, objects)?;
+        if staging.directory().file_system()?.syncs_at_once(unsynced.len()) {
+            root.sync_file_system()?;
+        } else {
+            unsynced.iter().try_for_each(|one| one.sync(&root))?;
+        }
+        let name = random::name();
+        staging.directory().rename(staged, &self.trees, &name)?;
+        self.trees.sync()?;
+        Ok(name)
+    }
+
+    /// Builds a tree that shows `release`, for others to read before it is published; it is gone with `proposal`.
+    ///
+    /// # Errors
+    /// When the release cannot be read or the disk refuses.
+    pub fn grow_proposal(
+        &self,
+        proposal: &Staging,
+        nodes: &dyn Nodes,
+        release: Release,
+        live: Option<&str>,
+        objects: &FindObject<'_>,
+    ) -> Result<Directory, Error> {
+        Ok(self.grow(proposal, nodes, release, live, &Lingering::default(), objects)?.root)
+    }
+
+    fn grow(
+        &self,
+        staging: &Staging,
+        nodes: &dyn Nodes,
+        release: Release,
+        live: Option<&str>,
+        lingering: &Lingering,
+        objects: &FindObject<'_>,
+    ) -> Result<Grown, Error> {
         let live = live.map(|name| disk::if_there(self.trees.directory(name))).transpose()?.flatten();
         let (staged, root) = staging.fresh_folder(self.open_mode)?;
         let able = staging.abilities();
@@ -46,16 +82,15 @@ impl Home {
         if let Some(live) = &live {
             self.carry(live, &root, lingering, able, &mut unsynced)?;
         }
-        if staging.directory().file_system()?.syncs_at_once(unsynced.len()) {
-            root.sync_file_system()?;
-        } else {
-            unsynced.iter().try_for_each(|one| one.sync(&root))?;
-        }
-        let name = random::name();
-        staging.directory().rename(staged, &self.trees, &name)?;
-        self.trees.sync()?;
-        Ok(name)
+        Ok(Grown { staged, root, unsynced })
     }
+}
+
+/// A tree in a staging directory that is not durable yet.
+struct Grown {
+    staged: String,
+    root: Directory,
+    unsynced: Vec<Unsynced>,
 }
 
 impl Home {

@@ -21,6 +21,8 @@ pub(super) const TREES: &str = "trees";
 pub(super) const FORMAT: &str = "format";
 const STAGING: &str = "staging";
 pub(super) const UPLOADS: &str = "uploads";
+/// Trees that a hook reads before they are published.
+const PROPOSED: &str = "proposed";
 
 const SETGID: u32 = 0o2000;
 const STICKY: u32 = 0o1000;
@@ -124,6 +126,26 @@ impl Home {
     /// When it cannot be made.
     pub fn stage(&self) -> Result<Staging, disk::Error> {
         stage(&self.staging, self.mode, &self.abilities)
+    }
+
+    /// A staging directory that others may walk into who are told its name, as they may into a generation.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn propose(&self) -> Result<Staging, disk::Error> {
+        // As for generations: walked through, not listed.
+        let mode = self.mode | 0o011;
+        stage(&self.directory.make_directory(PROPOSED, mode)?, mode, &self.abilities)
+    }
+
+    /// Removes staging directories of processes that are gone; tells how many.
+    ///
+    /// # Errors
+    /// When one cannot be removed.
+    pub fn sweep_staging(&self) -> Result<usize, disk::Error> {
+        let proposed = disk::if_there(self.directory.directory(PROPOSED))?;
+        let swept = proposed.map(|proposed| Staging::sweep(&proposed)).transpose()?;
+        Ok(Staging::sweep(&self.staging)? + swept.unwrap_or_default())
     }
 }
 

@@ -1,75 +1,51 @@
 //! `--post-publish`: whoever listens there is told of what is live, until they take it.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    fs,
+    path::Path,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU16, Ordering},
     },
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{pod::Pod, run::eventually, served::Served};
+use crate::{
+    listener::Listener,
+    pod::{Pod, text},
+    run::eventually,
+    served::Served,
+};
 
-/// A hook that notes what it is told, and answers as it is bidden; with 0, never.
+/// A hook that answers as it is bidden; with 0, never.
 struct Hook {
-    address: SocketAddr,
     answer: Arc<AtomicU16>,
-    told: Arc<Mutex<Vec<Value>>>,
+    listener: Listener,
 }
 
 impl Hook {
     fn start(answer: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let (answer, told) = (Arc::new(AtomicU16::new(answer)), Arc::new(Mutex::new(Vec::new())));
-        let (answers, tells) = (answer.clone(), told.clone());
-        std::thread::spawn(move || {
-            for socket in listener.incoming().flatten() {
-                let (answers, tells) = (answers.clone(), tells.clone());
-                std::thread::spawn(move || hear(&socket, &answers, &tells));
-            }
+        let answer = Arc::new(AtomicU16::new(answer));
+        let answers = answer.clone();
+        let listener = Listener::start(move |_| match answers.load(Ordering::SeqCst) {
+            0 => None,
+            status => Some((status, Vec::new())),
         });
-        Self { address, answer, told }
+        Self { answer, listener }
     }
 
     fn seqs(&self) -> Vec<u64> {
-        self.told.lock().expect("no panic").iter().map(|told| told["seq"].as_u64().expect("a number")).collect()
+        self.listener.told().iter().map(|told| told["seq"].as_u64().expect("a number")).collect()
     }
 
     fn serve(&self, pod: &Pod) -> Served {
-        let url = format!("http://me:hidden@{}/told?key=hidden", self.address);
-        pod.serve_with(&["--post-publish", &url, "--post-publish-timeout", "1s"])
+        pod.serve_with(&["--post-publish", &self.listener.url(), "--post-publish-timeout", "1s"])
     }
 
     fn soon(&self, what: &str, is: impl Fn(&[u64]) -> bool) {
         eventually(what, Duration::from_secs(60), || is(&self.seqs()).then_some(()));
-    }
-}
-
-fn hear(mut socket: &TcpStream, answers: &AtomicU16, told: &Mutex<Vec<Value>>) {
-    let mut reader = BufReader::new(socket);
-    let (mut line, mut length) = (String::new(), 0);
-    while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().expect("a length");
-        }
-        line.clear();
-    }
-    let mut body = vec![0; length];
-    if length == 0 || reader.read_exact(&mut body).is_err() {
-        return;
-    }
-    told.lock().expect("no panic").push(serde_json::from_slice(&body).expect("JSON"));
-    match answers.load(Ordering::SeqCst) {
-        0 => std::thread::sleep(Duration::from_secs(20)),
-        status => {
-            let more = if status == 302 { "location: /elsewhere\r\n" } else { "" };
-            let _ = write!(socket, "HTTP/1.1 {status} Said\r\n{more}content-length: 0\r\nconnection: close\r\n\r\n");
-        }
     }
 }
 
@@ -80,14 +56,18 @@ fn each_release_that_stays_is_told_once_with_its_tree() {
     let served = hook.serve(&pod);
     let answer = served.put("/site/index.html", "one").expect(201).json();
     hook.soon("it is told", |seqs| seqs == [1]);
-    let told = hook.told.lock().expect("no panic")[0].clone();
+    let told = hook.listener.told()[0].clone();
     assert_eq!((&told["event"], &told["release"]), (&"post-publish".into(), &answer["release"]));
-    let page = std::path::Path::new(told["tree"].as_str().expect("a path")).join("index.html");
-    assert_eq!(std::fs::read_to_string(page).expect("it is there"), "one");
+    let page = Path::new(told["tree"].as_str().expect("a path")).join("index.html");
+    assert_eq!(fs::read_to_string(page).expect("it is there"), "one");
     let page = pod.volume().join(told["tree_in_volume"].as_str().expect("a path")).join("index.html");
-    assert_eq!(std::fs::read_to_string(page).expect("it is there"), "one");
-    served.put("/site/index.html", "two").expect(200);
+    assert_eq!(fs::read_to_string(page).expect("it is there"), "one");
+    served.put("/site/sub/index.html", "two!").expect(201);
     hook.soon("the next is told", |seqs| seqs == [1, 2]);
+    let next = &hook.listener.told()[1];
+    assert_eq!((&next["parent"], &next["cause"], &next["by"]), (&told["release"], &json!("patch"), &told["by"]));
+    assert_eq!((&next["changed"], &next["removed"], &next["bytes"]), (&json!(1), &json!(0), &json!(4)));
+    assert_eq!(next["site"], json!({ "files": 2, "bytes": 7 }));
     // Nor after a restart.
     served.terminate();
     let served = hook.serve(&pod);
@@ -119,12 +99,59 @@ fn a_hook_that_refuses_is_told_again_and_of_the_newest_also_after_a_kill() {
 fn a_disk_that_does_not_tell_what_was_told_is_named_once() {
     let (pod, hook) = (Pod::new(), Hook::start(200));
     pod.serve().put("/site/index.html", "page").expect(201);
-    std::fs::create_dir(pod.volume().join(".longshore/told")).expect("something is in its place");
+    fs::create_dir(pod.volume().join(".longshore/told")).expect("something is in its place");
     let served = hook.serve(&pod);
     eventually("it is said", Duration::from_secs(60), || {
         served.log().contains("cannot find out whether a release is to be told").then_some(())
     });
-    std::fs::remove_dir(pod.volume().join(".longshore/told")).expect("it is taken away");
+    fs::remove_dir(pod.volume().join(".longshore/told")).expect("it is taken away");
     hook.soon("then it is told", |seqs| seqs == [1]);
     assert_eq!(served.log().matches("cannot find out").count(), 1, "said once:\n{}", served.log());
+}
+
+#[test]
+fn a_program_is_told_as_well_until_it_ends_with_zero() {
+    let pod = Pod::new();
+    // The first two times it fails.
+    let folder = pod.folder("hook", &[]);
+    let noted = folder.join("noted");
+    let program = pod.program(
+        "told",
+        &format!(
+            "cat >> {0}; echo >> {0}; echo \"$LONGSHORE_EVENT $LONGSHORE_TREE\" >> {0}; [ $(wc -l < {0}) -gt 5 ]",
+            text(&noted)
+        ),
+    );
+    let served = pod.serve_with(&["--post-publish", text(&program)]);
+    served.put("/site/index.html", "page").expect(201);
+    let lines = eventually("it takes it", Duration::from_secs(60), || {
+        let lines: Vec<_> = fs::read_to_string(&noted).ok()?.lines().map(str::to_owned).collect();
+        (lines.len() >= 6).then_some(lines)
+    });
+    let told: Value = serde_json::from_str(&lines[4]).expect("JSON");
+    assert_eq!((&told["event"], &told["seq"]), (&json!("post-publish"), &json!(1)));
+    assert_eq!(lines[5], format!("post-publish {}", told["tree"].as_str().expect("a path")));
+    eventually("it is noted", Duration::from_secs(60), || {
+        let metrics = crate::http::call("GET", &format!("http://{}/metrics", served.probes), &[], "").text();
+        let count = |outcome| format!("longshore_hooks_total{{hook=\"post-publish\",outcome=\"{outcome}\"}} ");
+        let of = |outcome| metrics.lines().find_map(|line| line.strip_prefix(&*count(outcome))).map(str::to_owned);
+        (of("accepted")? == "1" && of("refused")? == "2").then_some(())
+    });
+    assert!(served.log().contains("ended with exit status: 1"), "{}", served.log());
+}
+
+#[test]
+fn a_program_that_is_not_there_is_told_at_the_start() {
+    let pod = Pod::new();
+    let (volume, token_file) = (pod.volume(), pod.token_file());
+    let plain = pod.folder("hook", &[("plain", "#!/bin/sh\n")]).join("plain");
+    for (flag, program, why) in [
+        ("--pre-publish", "/nowhere/check", "no such program"),
+        ("--post-publish", text(&plain), "cannot be run"),
+        ("--pre-publish", "check.sh", "nor the absolute path"),
+    ] {
+        let flags = ["serve", "--volume", text(&volume), "--token-file", text(&token_file), flag, program];
+        let run = crate::run::Runs::run(&mut pod.command(&flags)).expect(2);
+        assert!(run.stderr.contains(why) && run.stderr.contains(flag), "{}", run.stderr);
+    }
 }

@@ -97,7 +97,7 @@ pub(crate) fn is_blank(volume: &Path) -> bool {
 /// What uploads and fills left half done: everything below `staging/<process>/` but the process's lock.
 pub(crate) fn staging_leftovers(volume: &Path) -> Vec<PathBuf> {
     let mut left = Vec::new();
-    for folder in [".longshore/staging", ".longshore/uploads"] {
+    for folder in [".longshore/staging", ".longshore/uploads", ".longshore/proposed"] {
         let staging = volume.join(folder);
         for path in list(&staging, false).into_keys() {
             if path.components().count() >= 2 && path.file_name().is_none_or(|name| name != "lock") {

@@ -34,6 +34,7 @@ mod journal;
 mod layouts;
 mod limits;
 mod linger;
+mod listener;
 mod listing;
 mod main_job;
 mod mount;
@@ -67,6 +68,7 @@ mod tus;
 mod tus_clients;
 mod uploads;
 mod verify;
+mod vetoes;
 mod weed;
 mod wire;
 

@@ -103,6 +103,16 @@ impl Pod {
         folder
     }
 
+    /// A shell script that can be run.
+    pub(crate) fn program(&self, name: &str, script: &str) -> PathBuf {
+        let (text_of, path) = (self.path(&format!("{name}.txt")), self.path(name));
+        fs::write(&text_of, format!("#!/bin/sh\n{script}\n")).expect("a script is written");
+        fs::set_permissions(&text_of, fs::Permissions::from_mode(0o755)).expect("its mode is set");
+        // By a child, as in `run_as`: what this process has open for writing may be "busy".
+        Command::new("cp").args(["-p", text(&text_of), text(&path)]).run().expect(0);
+        path
+    }
+
     /// The binary with `arguments` and an environment that holds nothing of the developer's.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.command_of(self.identity, arguments)

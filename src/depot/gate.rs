@@ -1,0 +1,178 @@
+//! Asking another program before a release is made.
+//!
+//! Whoever is asked may take long, and others are to write meanwhile. So a release is staged under the volume's lock, as a
+//! whole tree that can be read; then the lock is let go, and whoever is asked looks at it. What passes counts only for the
+//! head that it was made from: when another became live, all begins again.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    Change, Counts, Depot, Error, Notice, Outcome, Proposal, State,
+    plan::{Overlay, Plan},
+};
+use crate::{
+    digest::Digest,
+    disk::{self, Staged, Staging},
+    entry::{Committed, Entry},
+    manifest::{File, Tree},
+    path::SitePath,
+    volume::{self, Layout, Lingering},
+};
+
+/// How often one commit asks, when others publish meanwhile.
+pub(super) const MOST_ASKS: usize = 5;
+
+/// Who is asked before a release is made.
+pub trait Gate: fmt::Debug + Send + Sync {
+    /// Whether `proposed` may be made; waits for the answer.
+    ///
+    /// # Errors
+    /// When it may not, or nobody says so.
+    fn ask(&self, proposed: &Notice) -> Result<(), Veto>;
+}
+
+/// Why a release may not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Veto {
+    /// In a sentence.
+    pub why: String,
+    /// The status of the answer, or the exit code.
+    pub status: Option<i32>,
+    /// What was said about it.
+    pub output: String,
+    /// Whether it is an answer: else nobody could be asked, and may be able to the next time.
+    pub is_answer: bool,
+}
+
+/// What became of one try to commit.
+#[derive(Debug)]
+pub(super) enum Tried {
+    /// It has come to its end.
+    Done(Outcome),
+    /// Somebody has to be asked first.
+    Asks(Box<Proposed>),
+}
+
+/// A release that is staged, and that somebody is to be asked about.
+#[derive(Debug)]
+pub(super) struct Proposed {
+    notice: Notice,
+    /// The tree goes when this is dropped.
+    _place: Staging,
+    /// Files of the tree, each with its path, that may be the very ones that will be published.
+    shared: Vec<(SitePath, Staged)>,
+}
+
+/// A release that was let pass.
+#[derive(Debug)]
+pub(super) struct Passed {
+    previous: Option<Digest>,
+    release: Digest,
+    at: DateTime<Utc>,
+}
+
+impl Passed {
+    /// The time of its entry, when it still is for `head`: so that each file has the mtime that was seen.
+    pub(super) fn at(&self, head: Option<&Committed>) -> Option<DateTime<Utc>> {
+        (self.previous == head.map(|head| head.digest)).then_some(self.at)
+    }
+
+    pub(super) fn is_for(&self, entry: &Entry) -> bool {
+        self.previous == entry.previous && self.release == entry.release
+    }
+}
+
+impl Depot {
+    /// This depot, asking `gate` before each release but those that are shown already.
+    #[must_use]
+    pub fn asking(self, gate: Option<Arc<dyn Gate>>) -> Self {
+        Self { gate, ..self }
+    }
+
+    /// Whether somebody is asked about `change`.
+    pub(super) fn asks_for(&self, change: &Change) -> bool {
+        self.gate.is_some() && !matches!(change, Change::Adopt { .. })
+    }
+
+    /// Commits `proposal` as soon as it is let pass.
+    pub(super) fn commit_through_gate(&self, staging: &Staging, proposal: &Proposal<'_>) -> Result<Outcome, Error> {
+        let mut passed = None;
+        let mut asked = 0;
+        loop {
+            let proposed = match self.try_commit(staging, proposal, passed.as_ref())? {
+                Tried::Done(outcome) => return Ok(outcome),
+                Tried::Asks(_) if asked == MOST_ASKS => return Err(Error::Overtaken),
+                Tried::Asks(proposed) => proposed,
+            };
+            asked += 1;
+            if let Some(gate) = &self.gate {
+                gate.ask(&proposed.notice).map_err(|veto| Error::Vetoed(Box::new(veto)))?;
+            }
+            proposed.check_unwritten(staging)?;
+            let Entry { previous, release, at, .. } = proposed.notice.entry;
+            passed = Some(Passed { previous, release, at });
+        }
+    }
+
+    /// Stages what `planned` makes of the site as a tree that others can read. The caller holds the lock.
+    pub(super) fn propose(
+        &self,
+        state: &State,
+        staging: &Staging,
+        planned: &Plan,
+        entry: Entry,
+    ) -> Result<Proposed, Error> {
+        let nodes = Overlay::new(state.store.nodes(), &planned.nodes);
+        // What is in the way is adopted now, not when somebody was asked.
+        let top = self.volume.top(&nodes, planned.release, &Lingering::default())?;
+        if let Some(name) = self.volume.in_the_way(top.iter().map(|name| &**name))?.first() {
+            return Err(volume::Error::InTheWay { path: name.to_string_lossy().into() }.into());
+        }
+        let place = state.home.propose()?;
+        let mut sent: HashMap<Digest, &Staged> = HashMap::new();
+        for (staged, mtime) in &planned.files {
+            // What the store has is not touched: it may be live.
+            if !state.store.holds(&staged.digest, staged.size)? && !sent.contains_key(&staged.digest) {
+                staging.dress(staged, *mtime)?;
+                sent.insert(staged.digest, staged);
+            }
+        }
+        let object = |digest: &Digest| match sent.get(digest) {
+            Some(staged) => Ok((staging.directory().clone(), staged.name.clone())),
+            None => state.store.object(digest),
+        };
+        let live = match self.volume.layout() {
+            Layout::Files => None,
+            Layout::Docroot | Layout::Link(_) => self.volume.live()?,
+        };
+        let tree = state.home.grow_proposal(&place, &nodes, planned.release, live.as_deref(), &object)?;
+        let (tree, tree_in_volume) = self.whereabouts(&tree);
+        let site = Tree::<File>::new(&nodes, planned.release.manifest).total()?;
+        let counts = Some(Counts::of(&planned.changes));
+        let set = planned.changes.iter().filter_map(|change| change.is.map(|(file, _)| (&change.path, file.digest)));
+        let shared = set.filter_map(|(path, digest)| Some((path.clone(), (*sent.get(&digest)?).clone()))).collect();
+        Ok(Proposed { notice: Notice { entry, counts, site, tree, tree_in_volume }, _place: place, shared })
+    }
+}
+
+impl Proposed {
+    /// Whoever writes to a file of the tree may write to what is to be published. A file that we dressed has a whole second
+    /// for its mtime; one that was written to since has not.
+    fn check_unwritten(&self, staging: &Staging) -> Result<(), Error> {
+        for (path, staged) in &self.shared {
+            let stat = disk::if_there(staging.directory().stat(&staged.name))?;
+            if stat.is_some_and(|stat| stat.size != staged.size || stat.mtime_nanos != 0) {
+                let why = format!("it wrote to {path} in the staged tree, which is only to be read");
+                return Err(Error::Vetoed(Box::new(Veto {
+                    why,
+                    status: None,
+                    output: String::new(),
+                    is_answer: true,
+                })));
+            }
+        }
+        Ok(())
+    }
+}
