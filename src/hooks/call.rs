@@ -25,7 +25,9 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn new(hook: Hook, timeout: Duration) -> Result<Self, reqwest::Error> {
-        let builder = || Client::builder().redirect(redirect::Policy::none()).timeout(timeout);
+        // A connection a call: one that was kept may be closed just when it is used, which would be no answer.
+        let builder =
+            || Client::builder().redirect(redirect::Policy::none()).timeout(timeout).pool_max_idle_per_host(0);
         let client = matches!(hook, Hook::Address(_)).then(|| source::build_client(builder)).transpose()?;
         Ok(Self { hook, timeout, client })
     }

@@ -392,6 +392,12 @@ fn a_program_gets_the_json_and_a_clean_environment_and_may_veto() {
     assert_tidy(&pod);
 }
 
+/// Whether a process is no more. One that its new parent has not reaped yet is dead as well.
+fn is_gone(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with('Z'))
+}
+
 #[test]
 fn a_program_that_is_late_dies_with_its_children_and_its_words_are_told() {
     let pod = Pod::new();
@@ -402,15 +408,31 @@ fn a_program_that_is_late_dies_with_its_children_and_its_words_are_told() {
     let problem = veto(served.put("/site/index.html", "page"));
     assert_eq!((&problem["hook_status"], &problem["output"]), (&json!(null), &json!("started\n")), "{problem}");
     assert_tidy(&pod);
-    let is_gone = |pid: &str| {
-        // One that its new parent has not reaped yet is dead as well.
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with('Z'))
-    };
     let pids = fs::read_to_string(&pids).expect("it noted them");
     assert_eq!(pids.lines().count(), 2);
     for pid in pids.lines() {
         eventually("it is gone", Duration::from_secs(20), || is_gone(pid).then_some(()));
+    }
+}
+
+#[test]
+fn a_program_does_not_outlive_the_server() {
+    let pod = Pod::new();
+    for hook in ["--pre-publish", "--post-publish"] {
+        let pid = pod.path(hook);
+        let program = pod.program("waits", &format!("echo $$ > {}; sleep 600", text(&pid)));
+        let served = pod.serve_with(&[hook, text(&program), &format!("{hook}-timeout"), "600s", "--grace", "1s"]);
+        let url = served.url("/site/index.html");
+        let writing = std::thread::spawn(move || {
+            crate::http::try_call("PUT", &url, &[("authorization", &format!("Bearer {TOKEN}"))], "page")
+        });
+        let started = || fs::read_to_string(&pid).ok().filter(|pid| pid.ends_with('\n'));
+        let pid = eventually("it is asked", Duration::from_secs(60), started);
+        served.terminate().expect(0);
+        drop(writing.join().expect("it ends"));
+        eventually("it is gone", Duration::from_secs(20), || is_gone(pid.trim()).then_some(()));
+        assert_eq!(pod.journal().len(), usize::from(hook == "--post-publish"));
+        assert_tidy(&pod);
     }
 }
 
@@ -425,10 +447,7 @@ fn a_program_says_as_much_as_it_likes_and_leaves_nobody_behind() {
     let output = problem["output"].as_str().expect("text");
     assert_eq!((output.len(), output.trim_matches('x'), &problem["hook_status"]), (16 << 10, "", &json!(1)));
     let pid = fs::read_to_string(&pids).expect("it noted it").trim().to_owned();
-    eventually("its child is gone", Duration::from_secs(20), || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with('Z')).then_some(())
-    });
+    eventually("its child is gone", Duration::from_secs(20), || is_gone(&pid).then_some(()));
     assert!(served.peak_memory() < 128 << 20);
 }
 
