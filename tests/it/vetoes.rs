@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -25,6 +26,7 @@ use crate::{
     pod::{Pod, TOKEN, text},
     run::eventually,
     served::{Served, to},
+    tus::{begin, offset, piece},
 };
 
 const LAYOUTS: [&[&str]; 3] = [&[], &["--link", "html"], &["--layout", "files"]];
@@ -115,6 +117,9 @@ fn each_kind_of_commit_is_vetoed_in_each_layout() {
         vetoed("a folder put", served.put("/site/a/?max-delete=all", archive.clone()));
         vetoed("an archive merged", served.patch("/site/", archive));
         vetoed("a form", send(&served, "POST", "/site/", "multipart/form-data; boundary=x", form));
+        let place = format!("path {}", BASE64_STANDARD.encode("resumed.txt"));
+        let upload = begin(&served, &[("upload-length", "5"), ("upload-metadata", &place)]);
+        vetoed("an upload that can be resumed", piece(&served, &upload, 0, "three", &[]));
         vetoed("a deploy", deploy(&served, "three"));
         vetoed("a rollback", served.rollback(&to(1)));
         // Neither of these would make a release.
@@ -127,11 +132,13 @@ fn each_kind_of_commit_is_vetoed_in_each_layout() {
         assert_eq!(shown(&pod, flags), site(&[("index.html", "three")]), "the object was not lost");
         served.rollback(&to(2)).expect(200);
         assert_eq!(shown(&pod, flags), before);
+        piece(&served, &upload, offset(&served, &upload), "e", &[]).expect(204);
+        assert_eq!(shown(&pod, flags)["resumed.txt"], b"three", "nor was the upload");
         assert_tidy(&pod);
         let log = served.log();
         assert!(!log.contains("hidden") && log.contains("vetoed"), "{log}");
         let metrics = call("GET", &format!("http://{}/metrics", served.probes), &[], "").text();
-        for count in ["accepted\"} 4", "refused\"} 10"] {
+        for count in ["accepted\"} 5", "refused\"} 11"] {
             let line = format!("longshore_hooks_total{{hook=\"pre-publish\",outcome=\"{count}");
             assert!(metrics.contains(&line), "{line} in {metrics}");
         }
