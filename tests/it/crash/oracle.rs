@@ -116,7 +116,8 @@ fn settled(known: &Known, ran: &Ran) -> Violations {
     }
     violations.extend(dressed(&volume.join(known.scenario.root), &head));
     // Our directory is used, and swept, once it is complete; `trees` is made last.
-    let swept: &[&str] = if volume.join(".longshore/trees").exists() { &["staging", "uploads"] } else { &[] };
+    let swept: &[&str] =
+        if volume.join(".longshore/trees").exists() { &["staging", "proposed", "uploads"] } else { &[] };
     for folder in swept {
         for left in fs::read_dir(volume.join(".longshore").join(folder)).into_iter().flatten().flatten() {
             violations.push(format!("left lying: {}", left.path().display()));

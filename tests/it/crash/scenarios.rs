@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::Path,
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -13,6 +14,7 @@ use super::{
 };
 use crate::{
     archive::tar,
+    listener::Listener,
     tracer::{Call, Ended, Verdict},
 };
 
@@ -66,6 +68,13 @@ fn with(files: Files<'_>, changed: Files<'_>, gone: &[&str]) -> Site {
 /// Serves, and asks for one thing.
 fn request(session: &mut Session<'_>, method: &str, path: &str, body: impl Into<Vec<u8>>) {
     session.serve(&[]);
+    session.request(method, path, body);
+}
+
+/// The same of a server that asks a hook first, which lets everything pass.
+fn asking(session: &mut Session<'_>, method: &str, path: &str, body: impl Into<Vec<u8>>) {
+    static HOOK: LazyLock<Listener> = LazyLock::new(|| Listener::start(|_| Some((200, Vec::new()))));
+    session.serve(&["--pre-publish", &HOOK.url()]);
     session.request(method, path, body);
 }
 
@@ -201,6 +210,11 @@ pub(crate) const ALL: &[Scenario] = &[
         || with(SEED, &[], &["about.html"]),
     ),
     scenario(
+        "a file that a hook lets pass",
+        |session| asking(session, "PUT", "/site/index.html", "patched"),
+        || with(SEED, &[("index.html", "patched")], &[]),
+    ),
+    scenario(
         "a folder deleted",
         |session| request(session, "DELETE", "/site/docs/", ""),
         || with(&SEED[..4], &[], &[]),
@@ -250,6 +264,15 @@ pub(crate) const ALL: &[Scenario] = &[
         ..scenario(
             "layout files: an archive",
             |session| request(session, "PUT", "/site/", archive(DEPLOYED)),
+            || with(DEPLOYED, &[], &[]),
+        )
+    },
+    Scenario {
+        flags: &["--layout", "files"],
+        is_atomic: false,
+        ..scenario(
+            "layout files: an archive that a hook lets pass",
+            |session| asking(session, "PUT", "/site/", archive(DEPLOYED)),
             || with(DEPLOYED, &[], &[]),
         )
     },
