@@ -71,6 +71,8 @@ pub struct Reading<'a> {
     pub scratch: &'a (dyn Fn() -> io::Result<File> + Sync),
     /// Counts.
     pub progress: &'a Progress,
+    /// Whether many others may be read at the same time, so that this one must take little memory.
+    pub is_one_of_many: bool,
 }
 
 /// What was read.

@@ -27,6 +27,9 @@ use crate::shutdown::Shutdown;
 /// The longest pause after a failed `accept`.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Bytes that a connection reads ahead, and holds of a body: hyper's own default is six times as many, for each upload.
+const BUFFER: usize = 64 * 1_024;
+
 /// What a client may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -104,7 +107,8 @@ fn builder(limits: &Limits) -> http1::Builder {
         .timer(TokioTimer::new())
         .header_read_timeout(limits.headers_within)
         .max_header_size(limits.header_bytes)
-        .max_headers(limits.headers);
+        .max_headers(limits.headers)
+        .max_buf_size(BUFFER);
     builder
 }
 

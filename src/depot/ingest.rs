@@ -149,6 +149,7 @@ impl Ingest {
             },
             scratch: &|| self.scratch(),
             progress,
+            is_one_of_many: is_limited,
         })
     }
 

@@ -47,6 +47,7 @@ impl Depot {
                 staging.scratch()
             },
             progress: &Progress::default(),
+            is_one_of_many: false,
         };
         source.read(&reading)?;
         let mut edits = Edits::default();

@@ -7,6 +7,7 @@
 
 mod name;
 mod pax;
+mod places;
 mod tar;
 mod zip;
 
@@ -21,10 +22,14 @@ use flate2::bufread::MultiGzDecoder;
 use self::tar::Tar;
 use super::{Error, Reading, Summary};
 
+/// What libzstd says of a window that is too large.
+const TOO_MUCH: &str = "too much memory";
 /// Bytes held while an archive streams through.
 const BUFFER: usize = 64 * 1024;
 /// The largest window that a zstd archive may ask for, as a power of two: 128 MiB, the limit of the zstd program itself.
 const ZSTD_WINDOW: u32 = 27;
+/// The same for one of many: 8 MiB, what `zstd -19` takes, and the most that RFC 9659 lets HTTP have.
+const SMALL_WINDOW: u32 = 23;
 
 /// Hands over all files of an archive that comes as a stream, such as the body of an upload; one that is not what was
 /// `announced` is refused.
@@ -119,20 +124,38 @@ fn read_stream(
     let summary = match format {
         Format::Tar => read_tar(place, &mut bytes, reading)?,
         Format::Gzip => read_tar(place, &mut MultiGzDecoder::new(&mut bytes), reading)?,
-        Format::Zstd => {
-            let mut decoder = zstd::Decoder::with_buffer(&mut bytes).map_err(broken)?;
-            decoder.window_log_max(ZSTD_WINDOW).map_err(broken)?;
-            read_tar(place, &mut decoder, reading)?
-        }
+        Format::Zstd if !reading.is_one_of_many => read_zstd(place, &mut bytes, ZSTD_WINDOW, reading)?,
+        Format::Zstd => match places::COMING.get() {
+            Some(_held) => read_zstd(place, &mut bytes, SMALL_WINDOW, reading)?,
+            None => {
+                let mut scratch = spool(place, &mut bytes, reading)?;
+                let _held = places::HERE.wait();
+                let seek = |error| Error::io("read", "a temporary file", error);
+                scratch.seek(SeekFrom::Start(0)).map_err(seek)?;
+                read_zstd(place, &mut BufReader::with_capacity(BUFFER, scratch), SMALL_WINDOW, reading)?
+            }
+        },
         Format::Zip => {
-            let scratch = spool(&mut bytes, reading).map_err(|error| match error {
-                Spooling::From(error) => broken(error),
-                Spooling::To(error) => Error::io("write", "a temporary file", error),
-            })?;
+            let scratch = spool(place, &mut bytes, reading)?;
+            let _held = reading.is_one_of_many.then(|| places::HERE.wait());
             zip::read(place, &scratch, reading)?
         }
     };
     not_empty(place, summary)
+}
+
+fn read_zstd(place: &str, bytes: &mut impl BufRead, window: u32, reading: &Reading<'_>) -> Result<Summary, Error> {
+    let broken = |error: io::Error| Error::malformed(place, error);
+    let mut decoder = zstd::Decoder::with_buffer(bytes).map_err(broken)?;
+    decoder.window_log_max(window).map_err(broken)?;
+    read_tar(place, &mut decoder, reading).map_err(|error| match error {
+        Error::Malformed { why, .. } if why.contains(TOO_MUCH) => {
+            let most = 1_u64 << (window - 20);
+            let why = format!("takes more than {most} MiB of memory to unpack: pack it without --long and --ultra");
+            Error::malformed(place, why)
+        }
+        other => other,
+    })
 }
 
 fn read_tar(place: &str, bytes: &mut dyn Read, reading: &Reading<'_>) -> Result<Summary, Error> {
@@ -144,24 +167,19 @@ fn not_empty(place: &str, summary: Summary) -> Result<Summary, Error> {
     if summary.files == 0 { Err(Error::Empty { place: place.into() }) } else { Ok(summary) }
 }
 
-/// Which side of a copy failed.
-enum Spooling {
-    From(io::Error),
-    To(io::Error),
-}
-
 /// Puts a stream into a temporary file.
-fn spool(bytes: &mut impl BufRead, reading: &Reading<'_>) -> Result<File, Spooling> {
-    let mut scratch = (reading.scratch)().map_err(Spooling::To)?;
+fn spool(place: &str, bytes: &mut impl BufRead, reading: &Reading<'_>) -> Result<File, Error> {
+    let failed = |error| Error::io("write", "a temporary file", error);
+    let mut scratch = (reading.scratch)().map_err(failed)?;
     loop {
         let chunk = match bytes.fill_buf() {
             Ok([]) => return Ok(scratch),
             Ok(chunk) => chunk,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Spooling::From(error)),
+            Err(error) => return Err(Error::malformed(place, error)),
         };
         let length = chunk.len();
-        io::Write::write_all(&mut scratch, chunk).map_err(Spooling::To)?;
+        io::Write::write_all(&mut scratch, chunk).map_err(failed)?;
         bytes.consume(length);
         reading.progress.fetch(length as u64);
     }

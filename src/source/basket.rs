@@ -41,7 +41,13 @@ impl Basket {
         };
         let forget = |path: &SitePath| drop(self.files.lock().expect("no panic").remove(path));
         let scratch = || -> io::Result<_> { tempfile::tempfile() };
-        read(&Reading { sink: &sink, forget: &forget, scratch: &scratch, progress: &self.progress })
+        read(&Reading {
+            sink: &sink,
+            forget: &forget,
+            scratch: &scratch,
+            progress: &self.progress,
+            is_one_of_many: false,
+        })
     }
 
     /// The names and contents, with `*` behind those of executable files.

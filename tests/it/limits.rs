@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 
 use crate::{
     archive::{gzip, tar},
+    faults::noise,
     http::{Answer, connect, read_answer},
     listing::staging_leftovers,
     mount::Tmpfs,
     pod::{Pod, TOKEN},
+    power::{is_torture, say},
     run::eventually,
     served::Served,
     uploads::hex,
@@ -524,4 +526,201 @@ fn what_nobody_finishes_goes_by_its_age() {
     std::thread::sleep(Duration::from_secs(4));
     socket.write_all(b"cd").expect("it is sent");
     read_answer(&mut socket).expect("an answer").expect(201);
+}
+
+/// Uploads at once, and what each announces.
+const AT_ONCE: usize = 64;
+const ANNOUNCED: u64 = 1 << 30;
+/// What they may take together beyond what an idle server has.
+const MOST_MEMORY: u64 = 128 << 20;
+
+/// A way in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    File,
+    Object,
+    Tar,
+    Gzip,
+    Zstd,
+    Zip,
+    Form,
+    Tus,
+}
+
+impl Way {
+    /// The head of the upload of this number, and how its body begins.
+    fn begin(self, served: &Served, number: usize) -> (String, Vec<u8>) {
+        let length = format!("Content-Length: {ANNOUNCED}\r\n");
+        let digest = hex(&number.to_le_bytes());
+        let tus = "Tus-Resumable: 1.0.0\r\n";
+        match self {
+            Self::File => (head("PUT", &format!("/site/{number}.bin"), &length), vec![]),
+            Self::Object => (head("PUT", &format!("/v1/objects/{digest}"), &length), vec![]),
+            Self::Tar | Self::Gzip | Self::Zstd | Self::Zip => {
+                (head("PATCH", &format!("/site/{number}/"), &length), vec![])
+            }
+            Self::Form => {
+                let kind = format!("{length}Content-Type: multipart/form-data; boundary=b\r\n");
+                let part = "--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a.bin\"\r\n\r\n";
+                (head("POST", &format!("/site/{number}/"), &kind), part.into())
+            }
+            Self::Tus => {
+                let begin = head("POST", "/v1/uploads", &format!("{tus}Upload-Length: {ANNOUNCED}\r\n"));
+                let begun = crate::http::raw(served.listen, begin.as_bytes()).expect("an answer").expect(201);
+                let kind = "Content-Type: application/offset+octet-stream\r\nUpload-Offset: 0\r\n";
+                (head("PATCH", begun.header("location"), &format!("{tus}{kind}{length}")), vec![])
+            }
+        }
+    }
+
+    /// The first bytes of a body that goes on to its announced end, `length` of them.
+    fn bytes(self, length: usize) -> Vec<u8> {
+        let content = noise(length);
+        let mut header = tar::Header::new_gnu();
+        header.set_path("big.bin").expect("a name");
+        header.set_size(ANNOUNCED - KIB as u64);
+        header.set_mode(0o644);
+        header.set_entry_type(tar::EntryType::Regular);
+        header.set_cksum();
+        let tar = || [&header.as_bytes()[..], &content].concat();
+        let mut bytes = match self {
+            Self::File | Self::Object | Self::Form | Self::Tus => content,
+            Self::Tar => tar(),
+            Self::Gzip => gzip(&tar()),
+            Self::Zstd => zstandard_with_window(&tar(), 23),
+            Self::Zip => crate::archive::zip(&[("big.bin", &content)]),
+        };
+        bytes.truncate(length);
+        bytes
+    }
+}
+
+fn zstandard_with_window(bytes: &[u8], window: u32) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("memory takes it");
+    encoder.window_log(window).expect("it is possible");
+    encoder.write_all(bytes).expect("memory takes it");
+    encoder.finish().expect("memory takes it")
+}
+
+#[test]
+fn an_archive_that_takes_much_memory_to_unpack_is_refused_and_a_slow_one_keeps_nobody_waiting() {
+    let pod = Pod::new();
+    let served = pod.serve();
+    let content = noise(100 * KIB);
+    let site = tar(&[("index.html", b"page"), ("big.bin", &content)]);
+    let answer = served.put("/site/", zstandard_with_window(&site, 27)).expect(422);
+    assert_eq!(answer.problem(), "bad-archive");
+    assert!(answer.text().contains("more than 8 MiB of memory to unpack"), "{answer}");
+    // As a seed it may be so.
+    std::fs::write(pod.path("seed.tar.zst"), zstandard_with_window(&site, 27)).expect("it is written");
+    let other = Pod::new();
+    other.fill(pod.path("seed.tar.zst")).expect(0);
+
+    let packed = zstandard_with_window(&site, 23);
+    let slow: Vec<_> = (0..4)
+        .map(|number| {
+            let mut socket = connect(served.listen);
+            let length = format!("Content-Length: {}\r\n", packed.len());
+            let request = head("PUT", &format!("/site/slow/{number}/"), &length);
+            socket.write_all(request.as_bytes()).expect("it is sent");
+            socket.write_all(&packed[..50 * KIB]).expect("it is sent");
+            socket
+        })
+        .collect();
+    eventually("they are under way", Duration::from_secs(10), || {
+        (metric(&served, "longshore_uploads_in_flight") == 4.0).then_some(())
+    });
+    served.put("/site/", packed.clone()).expect(200);
+    served.patch("/site/zip/", crate::archive::zip(&[("a.txt", b"a")])).expect(200);
+    for mut socket in slow {
+        socket.write_all(&packed[50 * KIB..]).expect("it is sent");
+        read_answer(&mut socket).expect("an answer").expect(200);
+    }
+    assert_eq!(served.get("/site/slow/3/big.bin").expect(200).body, content);
+}
+
+/// Lets 64 uploads of 1 GiB send `each` bytes at the same time; tells the memory that this took beyond what the idle
+/// server had, and what was answered to those that sent all.
+fn memory_of_many(served: &Served, way: Way, each: u64) -> (u64, Vec<Option<Answer>>) {
+    served.put("/site/warm.txt", "all that is made once is there").expect(201);
+    let bytes = way.bytes(usize::try_from(each.min(16 << 20)).expect("it fits"));
+    let (idle, start) = (served.peak_memory(), std::sync::Barrier::new(AT_ONCE));
+    let answers = std::thread::scope(|scope| {
+        let send = |number: usize| {
+            let (start, bytes) = (&start, &bytes);
+            move || {
+                let mut socket = connect(served.listen);
+                socket.set_read_timeout(Some(Duration::from_secs(600))).expect("it is set");
+                socket.set_write_timeout(Some(Duration::from_secs(600))).expect("it is set");
+                let (head, first) = way.begin(served, number);
+                socket.write_all(head.as_bytes()).expect("it is sent");
+                let mut left = each - first.len() as u64;
+                socket.write_all(&first).expect("it is sent");
+                while left > 0 {
+                    for piece in bytes.chunks(4 << 20) {
+                        // All are at the same place, so that none ends before another has begun.
+                        start.wait();
+                        let piece = &piece[..piece.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+                        socket.write_all(piece).expect("it is sent");
+                        left -= piece.len() as u64;
+                    }
+                    if way != Way::File {
+                        break;
+                    }
+                }
+                start.wait();
+                (each == ANNOUNCED).then(|| read_answer(&mut socket).expect("an answer"))
+            }
+        };
+        let threads: Vec<_> = (0..AT_ONCE).map(|number| scope.spawn(send(number))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a client ends")).collect()
+    });
+    let memory = served.peak_memory() - idle;
+    let (taken, idle) = (memory >> 20, idle >> 20);
+    say(&format!("{AT_ONCE} uploads at once, {way:?}: {taken} MiB over the {idle} MiB of an idle server"));
+    (memory, answers)
+}
+
+/// Whether the disk has so much.
+fn has_room(pod: &Pod, bytes: u64) -> bool {
+    let about = rustix::fs::statvfs(pod.volume()).expect("it answers");
+    let has = about.f_bavail * about.f_frsize >= bytes;
+    if !has {
+        crate::part::skip(&format!("{} GiB of disk are not free", bytes >> 30));
+    }
+    has
+}
+
+#[test]
+fn many_large_uploads_at_once_stay_small_in_memory() {
+    for way in [Way::File, Way::Object, Way::Tar, Way::Gzip, Way::Zstd, Way::Zip, Way::Form, Way::Tus] {
+        let pod = Pod::new();
+        if !has_room(&pod, 4 * ANNOUNCED) {
+            return;
+        }
+        let served = pod.serve();
+        let (memory, _) = memory_of_many(&served, way, if way == Way::Zstd { 12 << 20 } else { 4 << 20 });
+        assert!(memory < MOST_MEMORY, "{way:?}: {} MiB over idle", memory >> 20);
+        let staging = pod.volume().join(".longshore/staging");
+        eventually("nothing of them stays", Duration::from_secs(60), || {
+            std::fs::read_dir(&staging).expect("it is there").next().is_none().then_some(())
+        });
+        assert_eq!(pod.causes(), ["patch"]);
+    }
+}
+
+/// Files, sent to the end.
+#[test]
+fn many_large_uploads_at_once_are_all_published() {
+    let pod = Pod::new();
+    if !is_torture() || !has_room(&pod, (AT_ONCE as u64 + 2) * ANNOUNCED) {
+        return;
+    }
+    let served = pod.serve();
+    let (memory, answers) = memory_of_many(&served, Way::File, ANNOUNCED);
+    assert!(memory < MOST_MEMORY, "{} MiB over idle", memory >> 20);
+    for answer in answers {
+        answer.expect("it was read").expect(201);
+    }
+    assert_eq!(pod.journal().len(), AT_ONCE + 1);
 }

@@ -155,6 +155,7 @@ impl Wanted {
             forget: &|path| files.lock().unwrap_or_else(PoisonError::into_inner).remove(path),
             scratch: &|| staging.scratch().map_err(|error| std::io::Error::new(error.source.kind(), error)),
             progress: &Progress::default(),
+            is_one_of_many: false,
         };
         let read = Source::open(location, runtime).and_then(|source| source.read(&reading));
         match read {

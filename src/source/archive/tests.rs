@@ -345,7 +345,13 @@ fn the_taker_ends_a_bomb() {
             _ => Err("the quota is hit".into()),
         }
     };
-    let reading = Reading { sink: &sink, forget: &|_| (), scratch: &|| tempfile::tempfile(), progress: &progress };
+    let reading = Reading {
+        sink: &sink,
+        forget: &|_| (),
+        scratch: &|| tempfile::tempfile(),
+        progress: &progress,
+        is_one_of_many: false,
+    };
     let outcome = read_archive(&mut &*bomb, None, &reading);
     assert!(matches!(outcome, Err(Error::Sink { source, .. }) if source.to_string() == "the quota is hit"));
 }

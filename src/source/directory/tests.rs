@@ -180,6 +180,7 @@ fn says_whose_error_it_was() {
         forget: &|_| (),
         scratch: &|| tempfile::tempfile(),
         progress: &progress,
+        is_one_of_many: false,
     });
     assert!(matches!(outcome, Err(Error::Sink { source, .. }) if source.to_string() == "full"));
     let outcome = open(folder.path()).read(&super::super::Reading {
@@ -187,6 +188,7 @@ fn says_whose_error_it_was() {
         forget: &|_| (),
         scratch: &|| tempfile::tempfile(),
         progress: &progress,
+        is_one_of_many: false,
     });
     assert!(matches!(outcome, Err(Error::Sink { .. })), "a taker that does not read is an error");
 }
