@@ -22,6 +22,7 @@ mod diverge;
 mod error;
 mod examine;
 mod fill;
+mod folders;
 mod gate;
 mod guard;
 mod history;

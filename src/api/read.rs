@@ -3,14 +3,13 @@
 use std::{io::SeekFrom, sync::Arc};
 
 use axum::{
-    Json,
     body::Body,
     extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use chrono::DateTime;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 use utoipa::ToSchema;
@@ -23,7 +22,7 @@ use super::{
     body::blocking,
     range::Wanted,
     releases::Line,
-    stream::streamed,
+    stream::{self, streamed},
 };
 use crate::{
     depot::{Depot, Error, Found, Listed},
@@ -174,13 +173,18 @@ async fn archive(app: &Arc<App>, folder: Option<SitePath>, kind: Kind, method: &
 }
 
 #[derive(Serialize, ToSchema)]
-pub(super) struct Folder<'a> {
+pub(super) struct Folder {
     release: Digest,
-    files: Vec<Line<'a>>,
+    #[serde(serialize_with = "lines")]
+    #[schema(value_type = Vec<Line>)]
+    files: Vec<Listed>,
+}
+
+fn lines<S: Serializer>(files: &[Listed], out: S) -> Result<S::Ok, S::Error> {
+    out.collect_seq(files.iter().map(Line::from))
 }
 
 async fn list(app: &Arc<App>, folder: Option<SitePath>) -> Result<Response, Problem> {
     let (release, files) = blocking(app, move |depot| live(depot, folder.as_ref())).await?;
-    Ok(([(header::ETAG, etag(release))], Json(Folder { release, files: files.iter().map(Line::from).collect() }))
-        .into_response())
+    Ok(([(header::ETAG, etag(release))], stream::json(app, Folder { release, files })?).into_response())
 }

@@ -23,8 +23,7 @@ use super::{
     body::{blocking, check_wishes, object},
     caller::Caller,
     conditions::precondition,
-    schemas,
-    stream::streamed,
+    schemas, stream,
     wishes::Wishes,
 };
 use crate::{
@@ -163,8 +162,7 @@ pub(super) async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> 
     let bytes = files.iter().map(|listed| listed.file.size).sum();
     let tag = etag(entry.release);
     let whole = Whole { published: entry.into(), bytes, manifest: files };
-    let body = streamed(&app, move |_, out| Ok(serde_json::to_writer(out, &whole)?));
-    Ok(([(header::CONTENT_TYPE, "application/json".to_owned()), (header::ETAG, tag)], body).into_response())
+    Ok(([(header::ETAG, tag)], stream::json(&app, whole)?).into_response())
 }
 
 #[derive(Serialize, ToSchema)]
@@ -200,8 +198,7 @@ pub(super) async fn differences(
     .await?;
     let changes = changes.into_iter().map(Difference::from);
     let whole = Differences { from, to, changes: changes.collect() };
-    let body = streamed(&app, move |_, out| Ok(serde_json::to_writer(out, &whole)?));
-    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+    stream::json(&app, whole)
 }
 
 /// `GET /v1/ops/{op}`: what became of an operation whose answer was lost.

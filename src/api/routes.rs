@@ -124,7 +124,7 @@ pub(super) fn table() -> Vec<Operation> {
                 .with(parameters.clone())
                 .with([query::<String>("list", "Its files, as JSON"),
                        query::<String>("archive", "tar, tar.gz, tar.zst or zip")])
-                .answers(200, "The page, the list, or the archive", [json::<read::Folder<'_>>(), bytes(ANYTHING)])
+                .answers(200, "The page, the list, or the archive", [json::<read::Folder>(), bytes(ANYTHING)])
                 .answers(206, "A range of the page", Some(bytes(ANYTHING)))
                 .answers(304, "What the client has", None)
                 .fails(&[ASKING, READING, &[BadPath, NotFound, NoSuchRange]]),

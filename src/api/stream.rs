@@ -5,11 +5,16 @@ use std::{
     sync::Arc,
 };
 
-use axum::body::{Body, Bytes};
+use axum::{
+    body::{Body, Bytes},
+    http::header,
+    response::{IntoResponse as _, Response},
+};
 use futures_util::stream;
+use serde::Serialize;
 use tokio::sync::mpsc::{Sender, channel};
 
-use super::App;
+use super::{App, Problem};
 use crate::depot::Depot;
 
 /// Bytes handed on at a time.
@@ -35,6 +40,30 @@ pub(super) fn streamed(
     });
     let next = |mut receiver: tokio::sync::mpsc::Receiver<_>| async move { Some((receiver.recv().await?, receiver)) };
     Body::from_stream(stream::unfold(receiver, next))
+}
+
+/// An answer in JSON, written as it is sent: a list of all that a large site has takes tens of megabytes. It is written
+/// twice, since only then its length can be told before.
+pub(super) fn json(app: &Arc<App>, value: impl Serialize + Send + 'static) -> Result<Response, Problem> {
+    let mut counted = Counted(0);
+    serde_json::to_writer(&mut counted, &value).map_err(|_| Problem::panicked())?;
+    let body = streamed(app, move |_, out| Ok(serde_json::to_writer(out, &value)?));
+    let headers =
+        [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_LENGTH, counted.0.to_string())];
+    Ok((headers, body).into_response())
+}
+
+struct Counted(u64);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 struct Pipe(Sender<io::Result<Bytes>>);

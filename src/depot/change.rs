@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Error, Guard, Precondition};
+use super::{Error, Guard, Precondition, folders::Folders};
 use crate::{
     digest::Digest,
     disk::Staged,
@@ -124,6 +124,7 @@ impl Change {
     /// The edits that it means for the tree `base`.
     pub(super) fn edits(&self, base: Option<&Tree<'_, File>>) -> Result<Edits<File>, Error> {
         let mut edits = Edits::default();
+        let mut before = Folders::of(base.cloned());
         match self {
             Self::Put { folder, clear, files } => {
                 if *clear {
@@ -134,23 +135,21 @@ impl Change {
                     edits.set(path, File { digest, size, executable });
                 }
             }
-            Self::Remove(path) => match base.map(|base| base.find(path)).transpose()?.flatten() {
+            Self::Remove(path) => match before.find(path)? {
                 Some(_) => edits.remove(path),
                 None => return Err(Error::NotFound(path.as_str().into())),
             },
-            Self::RemoveFolder(path) => match base.map(|base| base.is_folder(path)).transpose()? {
-                Some(true) => edits.clear(Some(path)),
-                _ => return Err(Error::NotFound(format!("{path}/"))),
-            },
+            Self::RemoveFolder(path) if before.is_folder(path)? => edits.clear(Some(path)),
+            Self::RemoveFolder(path) => return Err(Error::NotFound(format!("{path}/"))),
             Self::Adopt { files, remove } => {
                 remove.iter().for_each(|path| edits.remove(path));
                 for (path, (staged, _)) in files {
                     // Whatever the site had in its place was replaced by it.
-                    if base.map_or(Ok(false), |base| base.is_folder(path))? {
+                    if before.is_folder(path)? {
                         edits.clear(Some(path));
                     }
                     for above in std::iter::successors(path.parent(), SitePath::parent) {
-                        if base.map(|base| base.find(&above)).transpose()?.flatten().is_some() {
+                        if before.find(&above)?.is_some() {
                             edits.remove(&above);
                         }
                     }
@@ -160,7 +159,7 @@ impl Change {
             }
             Self::Deploy { set, remove, .. } => {
                 for path in remove {
-                    match base.map(|base| base.find(path)).transpose()?.flatten() {
+                    match before.find(path)? {
                         Some(_) => edits.remove(path),
                         None => return Err(Error::NotFound(path.as_str().into())),
                     }

@@ -1,6 +1,6 @@
 //! A deploy by manifest: the client says what the release is to be, and has sent only what was missing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{Change, Depot, Error, Guard, Outcome, Precondition, Proposal, Target};
 use crate::{digest::Digest, disk::Staged, entry::Cause, manifest::File, path::SitePath};
@@ -53,8 +53,9 @@ impl Depot {
         let state = self.state_for_writing()?;
         let staging = state.home.stage()?;
         let (mut objects, mut missing) = (HashMap::new(), BTreeSet::new());
+        let mut looked = HashSet::new();
         for File { digest, size, .. } in set.values() {
-            if objects.contains_key(digest) || state.store.object_size(digest)? == Some(*size) {
+            if !looked.insert((digest, size)) || state.store.object_size(digest)? == Some(*size) {
                 continue;
             }
             // What is kept already was let in.

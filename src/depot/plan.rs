@@ -6,12 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{Change, Error};
+use super::{Change, Error, folders::Folders};
 use crate::{
     digest::Digest,
     disk::Staged,
     entry::Committed,
-    manifest::{self, Directory, Edits, File, Item, Leaf, Nodes, Release, Time, Tree},
+    manifest::{Edits, File, Nodes, Release, Time, Tree},
     path::SitePath,
 };
 
@@ -58,10 +58,10 @@ pub(super) fn plan(
         return Ok(None);
     }
     let both = Overlay::new(nodes, &new);
-    let mut before: Folders<'_, Time> = Folders::new(&both, head.map(|head| head.times));
+    let mut before: Folders<'_, Time> = Folders::of(head.map(|head| Tree::new(&both, head.times)));
     let mut restored: Folders<'_, Time> = match change {
-        Change::Restore(release) => Folders::new(&both, Some(release.times)),
-        _ => Folders::new(&both, None),
+        Change::Restore(release) => Folders::of(Some(Tree::new(&both, release.times))),
+        _ => Folders::of(None),
     };
     let (mut times, mut changes, mut files) = (Edits::default(), Vec::new(), Vec::new());
     let mut note = |path: SitePath, was: Option<File>, is: Option<File>| -> Result<(), Error> {
@@ -108,59 +108,19 @@ pub(super) fn plan(
 
 /// Nodes of a plan before those of the store.
 pub(super) struct Overlay<'a> {
-    new: HashMap<Digest, Arc<[u8]>>,
+    // Copied only when one is read, and then for a moment: all of a large site's weigh tens of megabytes.
+    new: HashMap<Digest, &'a [u8]>,
     below: &'a dyn Nodes,
 }
 
 impl<'a> Overlay<'a> {
-    pub(super) fn new(below: &'a dyn Nodes, new: &[(Digest, Vec<u8>)]) -> Self {
-        Self { new: new.iter().map(|(digest, bytes)| (*digest, bytes.as_slice().into())).collect(), below }
+    pub(super) fn new(below: &'a dyn Nodes, new: &'a [(Digest, Vec<u8>)]) -> Self {
+        Self { new: new.iter().map(|(digest, bytes)| (*digest, bytes.as_slice())).collect(), below }
     }
 }
 
 impl Nodes for Overlay<'_> {
     fn node(&self, digest: &Digest) -> Result<Arc<[u8]>, Box<dyn StdError + Send + Sync>> {
-        self.new.get(digest).map_or_else(|| self.below.node(digest), |bytes| Ok(bytes.clone()))
-    }
-}
-
-/// Look-ups of many paths in one tree, each folder read once.
-struct Folders<'a, L: Leaf> {
-    tree: Option<Tree<'a, L>>,
-    read: HashMap<Option<SitePath>, Directory<L>>,
-}
-
-impl<'a, L: Leaf> Folders<'a, L> {
-    fn new(nodes: &'a dyn Nodes, root: Option<Digest>) -> Self {
-        Self { tree: root.map(|root| Tree::new(nodes, root)), read: HashMap::new() }
-    }
-
-    /// The paths of leaves that are `wanted`, in all folders that were read.
-    fn all(&self, wanted: impl Fn(&L) -> bool) -> Result<Vec<SitePath>, manifest::Error> {
-        let mut paths = Vec::new();
-        for (folder, directory) in &self.read {
-            for (name, item) in directory {
-                if matches!(item, Item::Leaf(leaf) if wanted(leaf)) {
-                    paths.push(match folder {
-                        Some(folder) => format!("{folder}/{name}").parse()?,
-                        None => name.parse()?,
-                    });
-                }
-            }
-        }
-        Ok(paths)
-    }
-
-    fn find(&mut self, path: &SitePath) -> Result<Option<L>, manifest::Error> {
-        let Some(tree) = &self.tree else { return Ok(None) };
-        let folder = path.parent();
-        if !self.read.contains_key(&folder) {
-            let directory = tree.folder(folder.as_ref())?.unwrap_or_default();
-            self.read.insert(folder.clone(), directory);
-        }
-        Ok(match self.read.get(&folder).and_then(|directory| directory.get(path.name())) {
-            Some(Item::Leaf(leaf)) => Some(leaf.clone()),
-            _ => None,
-        })
+        self.new.get(digest).map_or_else(|| self.below.node(digest), |bytes| Ok((*bytes).into()))
     }
 }

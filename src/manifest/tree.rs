@@ -9,6 +9,7 @@ use super::{
 use crate::{digest::Digest, path::SitePath};
 
 /// A tree of leaves, by the digest of its root.
+#[derive(Clone)]
 pub struct Tree<'a, L> {
     nodes: &'a dyn Nodes,
     root: Digest,

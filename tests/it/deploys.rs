@@ -209,6 +209,11 @@ fn wrong_objects_never_come_in() {
     assert_eq!(missing(deploy(&served, &lie)), [hex(b"right")]);
     served.put(&object, "right").expect(201);
     assert_eq!(deploy(&served, &lie).expect(422).problem(), "wrong-size");
+    let both = json!({ "manifest": {
+        "a": { "digest": hex(b"right"), "size": 5 },
+        "b": { "digest": hex(b"right"), "size": 6 },
+    } });
+    assert_eq!(deploy(&served, &both).expect(422).problem(), "wrong-size", "said rightly once is not enough");
     let live = json!({ "manifest": { "a": { "digest": hex(b"page"), "size": 5 } } });
     assert_eq!(missing(deploy(&served, &live)), [hex(b"page")]);
     assert_eq!(contents(&pod.volume()), site(&[("index.html", "page")]));

@@ -31,6 +31,7 @@ mod http;
 mod image;
 mod interleavings;
 mod journal;
+mod large_manifests;
 mod layouts;
 mod limits;
 mod linger;
