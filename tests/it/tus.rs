@@ -210,6 +210,10 @@ fn its_length_may_be_told_later_and_once() {
     assert_eq!((asked.header("upload-defer-length"), asked.header("upload-length")), ("1", ""));
     piece(&served, &upload, 0, "abc", &[]).expect(204);
     piece(&served, &upload, 3, "", &[("upload-length", "2")]).expect(400);
+    // Of a piece that is refused nothing counts.
+    piece(&served, &upload, 2, "", &[("upload-length", "7")]).expect(409);
+    let asked = tus(&served, "HEAD", &upload, &[], "").expect(200);
+    assert_eq!((asked.header("upload-defer-length"), asked.header("upload-length")), ("1", ""));
     piece(&served, &upload, 3, "de", &[("upload-length", "6")]).expect(204);
     piece(&served, &upload, 5, "", &[("upload-length", "5")]).expect(400);
     let last = piece(&served, &upload, 5, "f", &[("upload-length", "6")]).expect(204);

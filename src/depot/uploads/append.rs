@@ -43,10 +43,10 @@ impl Depot {
         let state = self.state_for_writing()?;
         let mut hold = self.hold(&state, turn, PATIENCE)?;
         let offset = self.upload_of(turn.id(), &hold.folder, &hold.record)?.offset;
-        self.tell_length(&state, &mut hold, piece.length)?;
         if piece.offset != offset {
             return Err(UploadError::Offset { offset, said: piece.offset }.into());
         }
+        self.tell_length(&state, &mut hold, piece.length)?;
         let length = hold.record.length;
         if let Some(length) = length.filter(|length| piece.announced.unwrap_or(0) > length - offset) {
             return Err(UploadError::TooLong { length }.into());
