@@ -163,7 +163,7 @@ impl Proposed {
     fn check_unwritten(&self, staging: &Staging) -> Result<(), Error> {
         for (path, staged) in &self.shared {
             let stat = disk::if_there(staging.directory().stat(&staged.name))?;
-            if stat.is_some_and(|stat| stat.size != staged.size || stat.mtime_nanos != 0) {
+            if stat.is_some_and(|stat| stat.size != staged.size || stat.was_written()) {
                 let why = format!("it wrote to {path} in the staged tree, which is only to be read");
                 return Err(Error::Vetoed(Box::new(Veto {
                     why,

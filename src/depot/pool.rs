@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::{Depot, Error, Ingest, State};
 use crate::{
     digest::{Digest, NotADigest},
-    disk::{self, Directory, Kind, Staged, Staging},
+    disk::{self, Directory, Kind, Staged, Staging, Stat},
     entry::Entry,
 };
 
@@ -175,5 +175,7 @@ fn pool(state: &State) -> Result<Option<Directory>, Error> {
 
 fn waiting(pool: &Directory, digest: &Digest) -> Result<Option<u64>, Error> {
     let stat = disk::if_there(pool.stat(digest.to_string()))?;
-    Ok(stat.filter(|stat| stat.kind == Kind::File).map(|stat| stat.size))
+    // What somebody wrote to since it came, a hook perhaps, has other bytes than its name says: it is to be sent again.
+    let is_whole = |stat: &Stat| stat.kind == Kind::File && !stat.was_written();
+    Ok(stat.filter(is_whole).map(|stat| stat.size))
 }

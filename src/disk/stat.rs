@@ -72,6 +72,12 @@ impl Stat {
             && (self.mode & 0o111 != 0) == executable
     }
 
+    /// Whether somebody wrote to this file since we gave it its mtime, which has no fraction.
+    #[must_use]
+    pub fn was_written(&self) -> bool {
+        self.mtime_nanos != 0
+    }
+
     /// Whether the mode is one that a file is published with, but for group-write, which kubelet adds where the Pod has
     /// an `fsGroup`.
     #[must_use]

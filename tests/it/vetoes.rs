@@ -56,8 +56,12 @@ fn send(served: &Served, method: &str, path: &str, kind: &str, body: impl Into<r
     call(method, &served.url(path), &[("authorization", &token), ("content-type", kind)], body)
 }
 
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
 fn deploy(served: &Served, page: &str) -> Answer {
-    let digest = Sha256::digest(page).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let digest = hex(page.as_bytes());
     served.put(&format!("/v1/objects/{digest}"), page.to_owned());
     let body = json!({ "manifest": { "index.html": { "digest": digest, "size": page.len() } } });
     send(served, "POST", "/v1/releases?max-delete=all", "application/json", body.to_string())
@@ -467,6 +471,46 @@ fn a_hook_that_writes_to_what_it_reads_is_not_believed() {
     let problem = veto(served.put("/site/index.html", "good"));
     assert!(problem["detail"].as_str().expect("text").contains("index.html"), "{problem}");
     assert_eq!(pod.journal().len(), 0);
+    assert_tidy(&pod);
+}
+
+/// What waits to be published shares its bytes with the staged tree, so a veto that says so is not enough.
+#[test]
+fn what_a_hook_wrote_to_is_not_published_later_either() {
+    let pod = Pod::new();
+    let (evil, page) = (pod.path("evil"), "good");
+    let script = format!(
+        "test ! -e {} || {{ printf evil > \"$LONGSHORE_TREE/index.html\"; test ! -e {}; }}",
+        text(&evil),
+        text(&pod.path("says-no"))
+    );
+    let program = pod.program("writes", &script);
+    let served = serve(&pod, text(&program), &[]);
+    let place = format!("path {}", BASE64_STANDARD.encode("index.html"));
+    for says_no in [false, true] {
+        fs::write(&evil, "").expect("written");
+        if says_no {
+            fs::write(pod.path("says-no"), "").expect("written");
+        }
+        veto(deploy(&served, page));
+        let upload = begin(&served, &[("upload-length", "4"), ("upload-metadata", &place)]);
+        veto(piece(&served, &upload, 0, page, &[]));
+        fs::remove_file(&evil).expect("removed");
+
+        let digest = hex(page.as_bytes());
+        call(
+            "HEAD",
+            &served.url(&format!("/v1/objects/{digest}")),
+            &[("authorization", &format!("Bearer {TOKEN}"))],
+            "",
+        )
+        .expect(404);
+        assert_eq!(piece(&served, &upload, 3, "d", &[]).expect(422).problem(), "digest-mismatch");
+        piece(&served, &upload, 0, page, &[]).expect(404);
+        assert_eq!(pod.journal().len(), 0);
+    }
+    deploy(&served, page).expect(201);
+    assert_eq!(served.get("/site/index.html").expect(200).text(), page);
     assert_tidy(&pod);
 }
 

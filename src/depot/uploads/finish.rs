@@ -16,7 +16,10 @@ impl Depot {
     /// Finishes an upload whose bytes are all there; tells of the write, when one was made.
     pub(super) fn finish(&self, state: &State, turn: &Turn, hold: &mut Hold<'_>) -> Result<Option<Outcome>, Error> {
         let digest = match hold.record.whole {
-            Some(digest) => digest,
+            Some(digest) => {
+                self.check_again(state, turn, hold, digest)?;
+                digest
+            }
             None => self.complete(state, turn, hold)?,
         };
         let (finished, outcome) = match &hold.record.path {
@@ -49,6 +52,20 @@ impl Depot {
         hold.record.whole = Some(found);
         hold.record.write(&state.home.stage()?, &hold.folder)?;
         Ok(found)
+    }
+
+    /// Ends an upload whose bytes are not any more those that came: a hook that was asked about them may have written to
+    /// them. They are read only when they may have been.
+    fn check_again(&self, state: &State, turn: &Turn, hold: &Hold<'_>, whole: Digest) -> Result<(), Error> {
+        if !hold.folder.stat(BYTES)?.was_written() {
+            return Ok(());
+        }
+        let found = hold.folder.digest(BYTES)?;
+        if found == whole {
+            return Ok(());
+        }
+        self.remove_upload(state, turn, hold)?;
+        Err(Error::Digest { announced: whole, found })
     }
 
     /// Publishes the object as the file that it was sent for.
