@@ -27,6 +27,7 @@ mod problems;
 mod range;
 mod read;
 mod releases;
+pub mod rights;
 mod routes;
 mod schemas;
 mod site;

@@ -14,6 +14,7 @@ mod adopt;
 mod allowance;
 mod announced;
 mod apply;
+mod author;
 mod change;
 mod clean;
 mod commit;
@@ -56,6 +57,7 @@ mod watch;
 
 pub use announced::Coming;
 pub use apply::Recovered;
+pub use author::Author;
 pub use change::{Change, Condition, Proposal};
 pub use clean::Cleaned;
 pub use commit::Outcome;
@@ -150,6 +152,8 @@ pub struct Depot {
     watched: Mutex<Option<watch::Last>>,
     /// Whether what is changed by hand is taken over.
     adopts: bool,
+    /// What was live where the last one reached who reaches one folder only.
+    live_objects: Mutex<Option<author::LiveObjects>>,
     /// Who writes to which upload.
     turns: uploads::Turns,
     /// Who is asked before a release is made.
@@ -190,6 +194,7 @@ impl Depot {
             cramped: AtomicBool::new(false),
             watched: Mutex::new(None),
             adopts: false,
+            live_objects: Mutex::default(),
             turns: uploads::Turns::default(),
             gate: None,
             adrift: AtomicBool::new(false),

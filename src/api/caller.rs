@@ -1,6 +1,6 @@
 //! Who sends a request.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -9,18 +9,48 @@ use axum::{
     response::Response,
 };
 
-use super::{App, Problem, operation::Access};
+use super::{
+    App, Problem,
+    operation::Access,
+    rights::{Grant, Scope},
+};
+use crate::{depot::Author, path::SitePath};
 
-/// The name under which a request goes into the journal; only made when the request may be made.
+/// Who makes a request, as the author of what it changes; only made when the request may be made.
 #[derive(Clone, Debug)]
-pub(super) struct Caller(pub(super) String);
+pub(super) struct Caller(pub(super) Author);
+
+/// How far whoever reads reaches.
+#[derive(Clone, Debug)]
+pub(super) struct Reach(Option<Author>);
+
+impl Reach {
+    /// The folder that is all they see.
+    pub(super) fn within(&self) -> Option<&SitePath> {
+        self.0.as_ref().and_then(|author| author.within.as_ref())
+    }
+
+    /// Refuses a file or folder that they do not reach; none is the whole site.
+    pub(super) fn check(&self, path: Option<&SitePath>) -> Result<(), Problem> {
+        match (&self.0, path) {
+            (Some(author), Some(path)) => Ok(author.check(path)?),
+            (Some(Author { within: Some(within), .. }), None) => Err(Problem::out_of_reach(within)),
+            _ => Ok(()),
+        }
+    }
+}
 
 impl Caller {
-    /// Who sends these headers, if they may.
-    fn of(app: &App, headers: &HeaderMap) -> Result<Self, Problem> {
+    /// Who sends these headers, if they may do what takes `scope`.
+    fn of(app: &App, scope: Scope, headers: &HeaderMap) -> Result<Self, Problem> {
+        let grant = Self::grant(app, headers)?;
+        if grant.scopes.has(scope) { Ok(Self(grant.author())) } else { Err(Problem::no_scope(scope)) }
+    }
+
+    fn grant(app: &App, headers: &HeaderMap) -> Result<Grant, Problem> {
         let Some(tokens) = &app.tokens else {
             return if is_of_this_machine(headers) {
-                Ok(Self("anybody".into()))
+                Ok(Grant::whole("anybody"))
             } else {
                 Err(Problem::foreign_origin())
             };
@@ -29,10 +59,7 @@ impl Caller {
         if !headers.contains_key(header::AUTHORIZATION) {
             return Err(Problem::unauthorized("send `Authorization: Bearer TOKEN`"));
         }
-        match tokens.caller(headers) {
-            Some(caller) => Ok(Self(caller.name().into())),
-            None => Err(Problem::unauthorized("this token is not, or no longer, valid")),
-        }
+        tokens.grant(headers).ok_or_else(|| Problem::unauthorized("this token is not, or no longer, valid"))
     }
 }
 
@@ -59,8 +86,12 @@ pub(super) async fn gate(
     match access {
         Access::Anybody => {}
         Access::Reader if app.public_read => {}
-        Access::Reader | Access::Caller => {
-            let caller = Caller::of(&app, request.headers())?;
+        Access::Reader => {
+            let caller = Caller::of(&app, Scope::Read, request.headers())?;
+            request.extensions_mut().insert(caller);
+        }
+        Access::Caller(scope) => {
+            let caller = Caller::of(&app, scope, request.headers())?;
             request.extensions_mut().insert(caller);
         }
     }
@@ -73,6 +104,15 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         // Nobody comes here but through the gate; whoever did is not let in.
         parts.extensions.get().cloned().ok_or_else(|| Problem::unauthorized("send `Authorization: Bearer TOKEN`"))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Reach {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        // Where reading is public, nobody is asked who they are.
+        Ok(Self(parts.extensions.get::<Caller>().map(|caller| caller.0.clone())))
     }
 }
 

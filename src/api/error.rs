@@ -7,8 +7,8 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{idle::BodyIdle, problems::ProblemType, uploads::Mismatch};
-use crate::{depot, disk, manifest, source, volume};
+use super::{idle::BodyIdle, problems::ProblemType, rights::Scope, uploads::Mismatch};
+use crate::{depot, disk, manifest, path::SitePath, source, volume};
 
 /// An answer that says what is wrong, for a program (`type`) and for a person (`detail`).
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Problem {
         Self::new(ProblemType::NoSuchRange, detail).with("size", size.into())
     }
 
-    pub(super) fn unreadable(path: &crate::path::SitePath, error: &std::io::Error) -> Self {
+    pub(super) fn unreadable(path: &SitePath, error: &std::io::Error) -> Self {
         let detail = format!("{path}: {error}");
         Self::new(ProblemType::VolumeFailed, detail)
     }
@@ -110,6 +110,17 @@ impl Problem {
     pub(super) fn foreign_origin() -> Self {
         let detail = "without tokens only programs of this machine are served, under a loopback name";
         Self::new(ProblemType::ForeignOrigin, detail)
+    }
+
+    pub(super) fn no_scope(scope: Scope) -> Self {
+        let scope = scope.as_str();
+        let detail = format!("this token has not the scope `{scope}`: its line in the token file says scopes=…");
+        Self::new(ProblemType::Forbidden, detail).with("scope", scope.into())
+    }
+
+    pub(super) fn out_of_reach(within: &SitePath) -> Self {
+        let detail = format!("this token reaches only what lies below {within:?}: ask for /site/{within}/");
+        Self::new(ProblemType::Forbidden, detail).with("within", within.as_str().into())
     }
 
     pub(super) fn length_required() -> Self {
@@ -261,6 +272,7 @@ impl From<&depot::Error> for Problem {
             E::Content(_) => Self::cut(detail),
             E::NotFound(path) => Self::not_found(path),
             E::Nothing => Self::new(ProblemType::EmptyArchive, detail),
+            E::OutOfReach { within, .. } => Self::new(ProblemType::Forbidden, detail).with("within", json!(within)),
             E::Stale { current } => Self::new(ProblemType::StaleParent, detail).with("current", json!(current)),
             E::Precondition { current } => {
                 Self::new(ProblemType::PreconditionFailed, detail).with("current", json!(current))

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::{
     App, Problem,
     body::{blocking, check_coming, check_length, check_wishes, with_body},
+    caller::Caller,
     conditions::announced,
     media, wishes,
 };
@@ -38,9 +39,13 @@ pub(super) struct SentMany {
 }
 
 /// `HEAD /v1/objects/{digest}`: whether it need not be sent.
-pub(super) async fn head(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn head(
+    Caller(by): Caller,
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
     let digest = digest(&name)?;
-    match blocking(&app, move |depot| depot.object_size(&digest)).await? {
+    match blocking(&app, move |depot| depot.object_size(&digest, &by)).await? {
         Some(size) => Ok([(header::CONTENT_LENGTH, size.to_string())].into_response()),
         None => Err(Problem::not_found(&name)),
     }
@@ -48,6 +53,7 @@ pub(super) async fn head(State(app): State<Arc<App>>, Path(name): Path<String>) 
 
 /// `PUT /v1/objects/{digest}`: one object, hashed while it comes.
 pub(super) async fn put(
+    Caller(by): Caller,
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     uri: Uri,
@@ -61,12 +67,12 @@ pub(super) async fn put(
     check_coming(&app, &headers, Coming::Object).await?;
     let digest = digest(&name)?;
     let done = with_body(&app, body, announced(&headers)?, move |depot, content| {
-        let is_new = depot.object_size(&digest)?.is_none();
+        let is_new = depot.object_size(&digest, &by)?.is_none();
         let ingest = depot.ingest()?;
         let path = digest.to_string().parse().map_err(|error: path::PathError| manifest::Error::from(error))?;
         let staged = ingest.file(path, false, content)?;
         content.check()?;
-        depot.keep_objects(ingest)?;
+        depot.keep_objects(ingest, &by)?;
         Ok::<_, depot::Error>((is_new, staged.size))
     });
     let (is_new, size) = done.await?;
@@ -76,6 +82,7 @@ pub(super) async fn put(
 
 /// `POST /v1/objects`: an archive of many small ones, each named by its digest.
 pub(super) async fn post(
+    Caller(by): Caller,
     State(app): State<Arc<App>>,
     uri: Uri,
     version: Version,
@@ -91,7 +98,7 @@ pub(super) async fn post(
         let ingest = depot.ingest()?;
         ingest.archive(None, kind, content)?;
         content.check()?;
-        depot.keep_objects(ingest)
+        depot.keep_objects(ingest, &by)
     });
     Ok(Json(SentMany { objects: done.await? }).into_response())
 }

@@ -20,6 +20,7 @@ use utoipa::openapi::{
 use super::{
     operation::{Access, Content, Operation, Shape},
     problems::ProblemType,
+    rights::Scope,
     routes,
 };
 
@@ -119,15 +120,18 @@ fn describe(operation: &Operation, schemas: &mut BTreeMap<String, RefOr<Schema>>
     }
     match operation.access {
         // Either: `--public-read` decides.
-        Access::Reader => described = described.securities(Some([token(), SecurityRequirement::default()])),
-        Access::Caller => described = described.security(token()),
+        Access::Reader => {
+            described = described.securities(Some([token(Scope::Read), SecurityRequirement::default()]));
+        }
+        Access::Caller(scope) => described = described.security(token(scope)),
         Access::Anybody => described = described.securities(Some([])),
     }
     described.responses(responses.build()).build()
 }
 
-fn token() -> SecurityRequirement {
-    SecurityRequirement::new(BEARER, [] as [&str; 0])
+/// A token with this scope: OpenAPI 3.1, section 4.8.30, calls it a role.
+fn token(scope: Scope) -> SecurityRequirement {
+    SecurityRequirement::new(BEARER, [scope.as_str()])
 }
 
 fn media(content: &Content, schemas: &mut BTreeMap<String, RefOr<Schema>>) -> Vec<(&'static str, Media)> {

@@ -15,17 +15,17 @@ use utoipa::{
     },
 };
 
-use super::{App, problems::ProblemType};
+use super::{App, problems::ProblemType, rights::Scope};
 
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// Anybody.
     Anybody,
-    /// Who sends a good token; with `--public-read`, anybody.
+    /// Whose token has the scope `read`; with `--public-read`, anybody.
     Reader,
-    /// Who sends a good token.
-    Caller,
+    /// Whose token has this scope.
+    Caller(Scope),
 }
 
 /// A method on a path, with all that is known about it.

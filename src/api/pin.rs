@@ -65,7 +65,7 @@ pub(super) async fn put(
     check_wishes(&headers)?;
     let body = body.map_err(|error| Problem::bad_request(error.body_text()))?;
     let Lock { message, parent } = object(&body, "{\"message\"?, \"parent\"?}")?;
-    let pinned = blocking(&app, move |depot| depot.set_pin(&by, message, parent)).await?;
+    let pinned = blocking(&app, move |depot| depot.set_pin(&by.name, message, parent)).await?;
     app.metrics.pins(true);
     let (by, release) = (&*pinned.pin.by, pinned.pin.release.map(|release| release.to_string()));
     tracing::info!(by, release, message = pinned.pin.message, "locked: no release follows until it is unlocked");
@@ -83,7 +83,7 @@ pub(super) async fn delete(
     let was_locked = blocking(&app, |depot| depot.remove_pin()).await?;
     app.metrics.pins(false);
     if was_locked {
-        tracing::info!(by, "unlocked");
+        tracing::info!(by = by.name, "unlocked");
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_locked())

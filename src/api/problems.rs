@@ -59,6 +59,7 @@ problem_types! {
     AmbiguousRelease, BAD_REQUEST, "ambiguous-release", "Several releases begin so";
     Unauthorized, UNAUTHORIZED, "unauthorized", "A token is needed";
     ForeignOrigin, FORBIDDEN, "foreign-origin", "The request comes from elsewhere";
+    Forbidden, FORBIDDEN, "forbidden", "The token does not reach that far";
     NotFound, NOT_FOUND, "not-found", "Nothing is there";
     NoSuchRoute, NOT_FOUND, "no-such-route", "No such route";
     NoSuchRelease, NOT_FOUND, "no-such-release", "The journal has no such release";

@@ -20,6 +20,7 @@ use super::{
     answer::{etag, http_date, repr_digest},
     archive::Kind,
     body::blocking,
+    caller::Reach,
     range::Wanted,
     releases::Line,
     stream::{self, streamed},
@@ -44,6 +45,7 @@ pub(super) struct Wish {
 /// `GET` and `HEAD /site/{path}`: a live file, or a part of it; for a folder its `index.html`, with `?list` what is in
 /// it, with `?archive=KIND` everything in one file.
 pub(super) async fn get(
+    reach: Reach,
     State(app): State<Arc<App>>,
     uri: Uri,
     wish: Result<Query<Wish>, QueryRejection>,
@@ -51,6 +53,10 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let address = Address::parse(uri.path())?;
+    match &address {
+        Address::File(path) => reach.check(Some(path))?,
+        Address::Folder(folder) => reach.check(folder.as_ref())?,
+    }
     let Query(wish) = wish.map_err(|error| Problem::bad_request(error.body_text()))?;
     match (address, wish) {
         (Address::File(path), Wish { archive: None, list: None }) => file(&app, Some(path), &method, &headers).await,

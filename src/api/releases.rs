@@ -21,7 +21,7 @@ use super::{
     App, Problem,
     answer::{Written, etag},
     body::{blocking, check_wishes, object},
-    caller::Caller,
+    caller::{Caller, Reach},
     conditions::precondition,
     schemas, stream,
     wishes::Wishes,
@@ -151,11 +151,15 @@ fn by_path<S: Serializer>(files: &[Listed], out: S) -> Result<S::Ok, S::Error> {
 }
 
 /// `GET /v1/releases/{id}`: one release, by its number or its id, with its files.
-pub(super) async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn one(
+    reach: Reach,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     let target = target(&id)?;
     let (entry, files) = blocking(&app, move |depot| {
         let committed = depot.entry(&target)?;
-        let files = depot.files(committed.entry.release(), None)?;
+        let files = depot.files(committed.entry.release(), reach.within())?;
         Ok::<_, depot::Error>((committed.entry.clone(), files))
     })
     .await?;
@@ -187,6 +191,7 @@ impl From<Changed> for Difference {
 
 /// `GET /v1/diff/{one}/{other}`: the paths in which two releases differ.
 pub(super) async fn differences(
+    reach: Reach,
     State(app): State<Arc<App>>,
     Path((one, other)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
@@ -196,7 +201,7 @@ pub(super) async fn differences(
         Ok::<_, depot::Error>((from, to, depot.differences(from, to)?))
     })
     .await?;
-    let changes = changes.into_iter().map(Difference::from);
+    let changes = changes.into_iter().filter(|change| reach.check(Some(&change.path)).is_ok()).map(Difference::from);
     let whole = Differences { from, to, changes: changes.collect() };
     stream::json(&app, whole)
 }

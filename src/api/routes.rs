@@ -22,7 +22,9 @@ use super::{
     operation::{Access, Operation, bytes, header, json, must, operation, query, segment},
     pin, places,
     problems::ProblemType::{self, *},
-    read, releases, schemas, site, sync, uploads,
+    read, releases,
+    rights::Scope,
+    schemas, site, sync, uploads,
 };
 use crate::digest::Digest;
 
@@ -37,7 +39,7 @@ const PIECE: &[&str] = &["application/offset+octet-stream"];
 const ANYTHING: &[&str] = &["*/*"];
 
 /// What may be wrong with any request that needs a token.
-const ASKING: &[ProblemType] = &[BadRequest, Unauthorized, ForeignOrigin, Overloaded, Internal];
+const ASKING: &[ProblemType] = &[BadRequest, Unauthorized, Forbidden, ForeignOrigin, Overloaded, Internal];
 /// With reading.
 const READING: &[ProblemType] = &[VolumeFailed, VolumeNotWritable, Damaged];
 /// With writing.
@@ -79,7 +81,11 @@ const GUARDED: &[ProblemType] = &[TooManyDeletions, EmptySite];
 /// All operations.
 #[rustfmt::skip]
 pub(super) fn table() -> Vec<Operation> {
-    use Access::{Anybody, Caller, Reader};
+    use Access::{Anybody, Reader};
+    const UPLOAD: Access = Access::Caller(Scope::Upload);
+    const ROLLBACK: Access = Access::Caller(Scope::Rollback);
+    const ADMIN: Access = Access::Caller(Scope::Admin);
+    const READ: Access = Access::Caller(Scope::Read);
     let mut table = vec![
         operation(Method::GET, "/openapi.json", Anybody, openapi::get)
             .named("openapi", "This document")
@@ -95,20 +101,20 @@ pub(super) fn table() -> Vec<Operation> {
             .answers(206, "A range of it", Some(bytes(ANYTHING)))
             .answers(304, "What the client has", None)
             .fails(&[ASKING, READING, &[BadPath, NotFound, NoSuchRange]]),
-        operation(Method::PUT, FILE, Caller, site::put)
+        operation(Method::PUT, FILE, UPLOAD, site::put)
             .named("putFile", "One file, published when the answer comes")
             .with([path()]).with(preconditions()).with(guards()).with(digests())
             .takes(bytes(ANYTHING).optional())
             .answers(200, "It replaced another, or was there", Some(json::<Written>()))
             .answers(201, "It is new", Some(json::<Written>()))
             .fails(&[ASKING, SENDING, PLACES, WRITING, PUBLISHING, GUARDED]),
-        operation(Method::DELETE, FILE, Caller, site::delete)
+        operation(Method::DELETE, FILE, UPLOAD, site::delete)
             .named("deleteFile", "A file less")
             .with([path()]).with(preconditions()).with(guards())
             .answers(200, "It is gone", Some(json::<Written>()))
             .fails(&[ASKING, PLACES, WRITING, PUBLISHING, GUARDED, &[NotFound, ContentEncoding]]),
 
-        operation(Method::DELETE, FOLDER, Caller, site::delete)
+        operation(Method::DELETE, FOLDER, UPLOAD, site::delete)
             .named("deleteFolder", "A folder less, with all that is in it")
             .with([folder()]).with(preconditions()).with(guards())
             .answers(200, "It is gone", Some(json::<Written>()))
@@ -128,19 +134,19 @@ pub(super) fn table() -> Vec<Operation> {
                 .answers(206, "A range of the page", Some(bytes(ANYTHING)))
                 .answers(304, "What the client has", None)
                 .fails(&[ASKING, READING, &[BadPath, NotFound, NoSuchRange]]),
-            operation(Method::PUT, route, Caller, site::put)
+            operation(Method::PUT, route, UPLOAD, site::put)
                 .named(ids[1], "An archive in place of all that lies in the folder")
                 .with(parameters.clone()).with(preconditions()).with(guards()).with(digests())
                 .takes(bytes(ARCHIVES))
                 .answers(200, "It is live", Some(json::<Written>()))
                 .fails(&[ASKING, SENDING, ARCHIVED, WRITING, PUBLISHING, GUARDED]),
-            operation(Method::PATCH, route, Caller, site::patch)
+            operation(Method::PATCH, route, UPLOAD, site::patch)
                 .named(ids[2], "An archive merged into the folder")
                 .with(parameters.clone()).with(preconditions()).with(guards()).with(digests())
                 .takes(bytes(ARCHIVES))
                 .answers(200, "It is live", Some(json::<Written>()))
                 .fails(&[ASKING, SENDING, ARCHIVED, WRITING, PUBLISHING, GUARDED]),
-            operation(Method::POST, route, Caller, form::post)
+            operation(Method::POST, route, UPLOAD, form::post)
                 .named(ids[3], "The files of a form, merged into the folder as one release")
                 .with(parameters).with(preconditions()).with(guards()).with(digests())
                 .takes(bytes(FORM))
@@ -149,13 +155,13 @@ pub(super) fn table() -> Vec<Operation> {
         ]);
     }
     table.extend([
-        operation(Method::GET, "/v1/releases", Caller, releases::list)
+        operation(Method::GET, "/v1/releases", READ, releases::list)
             .named("listReleases", "The journal, newest first")
             .with([query::<schemas::Count>("limit", "Entries of a page, at most 1,000; 100 unless told"),
                    query::<schemas::Count>("before", "Only entries with a smaller number: `next` of the page before")])
             .answers(200, "A page of it", Some(json::<releases::History>()))
             .fails(&[ASKING, READING]),
-        operation(Method::POST, "/v1/releases", Caller, deploys::deploy)
+        operation(Method::POST, "/v1/releases", UPLOAD, deploys::deploy)
             .named("deploy", "A release by its manifest, or by the changes to another; objects are sent before")
             .with(preconditions()).with(guards()).with(digests())
             .with([header::<String>("Content-Encoding", "gzip or zstd")])
@@ -164,40 +170,40 @@ pub(super) fn table() -> Vec<Operation> {
             .answers(201, "The release is live", Some(json::<Written>()))
             .fails(&[ASKING, SENDING, PLACES, WRITING, PUBLISHING, GUARDED,
                      &[TooLarge, MissingObjects, WrongSize, StaleParent, NoSuchRelease, AmbiguousRelease, EmptyArchive]]),
-        operation(Method::GET, "/v1/releases/{id}", Caller, releases::one)
+        operation(Method::GET, "/v1/releases/{id}", READ, releases::one)
             .named("readRelease", "A release and its files")
             .with([id("id")])
             .answers(200, "The release", Some(json::<releases::Whole>()))
             .fails(&[ASKING, READING, &[NoSuchRelease, AmbiguousRelease]]),
-        operation(Method::GET, "/v1/diff/{one}/{other}", Caller, releases::differences)
+        operation(Method::GET, "/v1/diff/{one}/{other}", READ, releases::differences)
             .named("compareReleases", "The paths in which two releases differ")
             .with([id("one"), id("other")])
             .answers(200, "The differences", Some(json::<releases::Differences>()))
             .fails(&[ASKING, READING, &[NoSuchRelease, AmbiguousRelease]]),
-        operation(Method::GET, "/v1/ops/{op}", Caller, releases::operation)
+        operation(Method::GET, "/v1/ops/{op}", READ, releases::operation)
             .named("readOperation", "What became of an operation whose answer was lost")
             .with([segment::<schemas::Uuid>("op", "The operation: a UUID")])
             .answers(200, "The entry that it made", Some(json::<releases::Published>()))
             .fails(&[ASKING, READING, &[NoSuchOperation]]),
-        operation(Method::POST, "/v1/rollback", Caller, releases::roll_back)
+        operation(Method::POST, "/v1/rollback", ROLLBACK, releases::roll_back)
             .named("rollBack", "An old release again: `to`, or the last other deploy, seed or adoption")
             .with(preconditions()).with(guards())
             .takes(json::<releases::RollBack>().optional())
             .answers(200, "It is live", Some(json::<Written>()))
             .fails(&[ASKING, WRITING, PUBLISHING, GUARDED, &[ContentEncoding, StaleParent, NoSuchRelease, AmbiguousRelease, NothingBefore]]),
-        operation(Method::HEAD, "/v1/objects/{digest}", Caller, objects::head)
+        operation(Method::HEAD, "/v1/objects/{digest}", UPLOAD, objects::head)
             .named("findObject", "Whether an object need not be sent")
             .with([segment::<Digest>("digest", "Its SHA-256")])
             .answers(200, "It is there; Content-Length is its size", None)
             .fails(&[ASKING, READING, &[NotFound]]),
-        operation(Method::PUT, "/v1/objects/{digest}", Caller, objects::put)
+        operation(Method::PUT, "/v1/objects/{digest}", UPLOAD, objects::put)
             .named("putObject", "One object, kept for a day until a release names it")
             .with([segment::<Digest>("digest", "Its SHA-256")]).with(digests())
             .takes(bytes(ANYTHING).optional())
             .answers(200, "It was there", Some(json::<objects::Sent>()))
             .answers(201, "It waits", Some(json::<objects::Sent>()))
             .fails(&[ASKING, SENDING, WRITING]),
-        operation(Method::POST, "/v1/objects", Caller, objects::post)
+        operation(Method::POST, "/v1/objects", UPLOAD, objects::post)
             .named("putObjects", "An archive of objects, each named by its SHA-256")
             .with(digests())
             .takes(bytes(ARCHIVES))
@@ -206,7 +212,7 @@ pub(super) fn table() -> Vec<Operation> {
         operation(Method::OPTIONS, "/v1/uploads", Anybody, uploads::options)
             .named("describeUploads", "What of tus 1.0 is spoken here")
             .answers(204, "Tus-Version, Tus-Extension, Tus-Checksum-Algorithm, Tus-Max-Size", None),
-        operation(Method::POST, "/v1/uploads", Caller, uploads::begin)
+        operation(Method::POST, "/v1/uploads", UPLOAD, uploads::begin)
             .named("beginUpload", "A new upload that can be resumed, perhaps with its first piece")
             .with([tus(), header::<schemas::Count>("Upload-Length", "Its bytes"),
                    header::<schemas::One>("Upload-Defer-Length", "1: its length is told later"),
@@ -217,12 +223,12 @@ pub(super) fn table() -> Vec<Operation> {
             .takes(bytes(PIECE).optional())
             .answers(201, "It has begun: Location", None)
             .fails(&[ASKING, SENDING, PLACES, WRITING, PUBLISHING, GUARDED, TUS, &[UnsupportedType]]),
-        operation(Method::HEAD, "/v1/uploads/{id}", Caller, uploads::head)
+        operation(Method::HEAD, "/v1/uploads/{id}", UPLOAD, uploads::head)
             .named("findUpload", "Where an upload goes on: Upload-Offset. Ends the request that writes to it")
             .with([segment::<schemas::Uuid>("id", "The upload"), tus()])
             .answers(200, "Upload-Offset, Upload-Length, Upload-Expires", None)
             .fails(&[ASKING, READING, &[TusVersion, NoSuchUpload, UploadBusy]]),
-        operation(Method::PATCH, "/v1/uploads/{id}", Caller, uploads::append)
+        operation(Method::PATCH, "/v1/uploads/{id}", UPLOAD, uploads::append)
             .named("appendUpload", "The next piece; with the last one the upload is an object, or published")
             .with([segment::<schemas::Uuid>("id", "The upload"), tus(),
                    must::<schemas::Count>("Upload-Offset", "Where the piece begins"),
@@ -232,12 +238,12 @@ pub(super) fn table() -> Vec<Operation> {
             .takes(bytes(PIECE))
             .answers(204, "It is there: Upload-Offset; at the end ETag, and the release or the object", None)
             .fails(&[ASKING, SENDING, PLACES, WRITING, PUBLISHING, GUARDED, TUS, &[UnsupportedType]]),
-        operation(Method::DELETE, "/v1/uploads/{id}", Caller, uploads::end)
+        operation(Method::DELETE, "/v1/uploads/{id}", UPLOAD, uploads::end)
             .named("endUpload", "An upload less; one that is finished stays published")
             .with([segment::<schemas::Uuid>("id", "The upload"), tus()])
             .answers(204, "It is gone", None)
             .fails(&[ASKING, WRITING, &[ContentEncoding, TusVersion, NoSuchUpload, UploadBusy]]),
-        operation(Method::POST, "/v1/uploads/{id}", Caller, uploads::instead)
+        operation(Method::POST, "/v1/uploads/{id}", UPLOAD, uploads::instead)
             .named("overrideUpload", "PATCH or DELETE of an upload, for a client that has neither")
             .with([segment::<schemas::Uuid>("id", "The upload"), tus(),
                    must::<schemas::Override>("X-HTTP-Method-Override", "The method that is meant"),
@@ -249,22 +255,22 @@ pub(super) fn table() -> Vec<Operation> {
             .answers(200, "As HEAD", None)
             .answers(204, "As PATCH or DELETE", None)
             .fails(&[ASKING, SENDING, PLACES, WRITING, PUBLISHING, GUARDED, TUS, &[UnsupportedType]]),
-        operation(Method::POST, "/v1/sync", Caller, sync::sync)
+        operation(Method::POST, "/v1/sync", ADMIN, sync::sync)
             .named("sync", "A look at the followed source that begins now")
             .answers(200, "What it found", [json::<sync::Synced>()])
             .answers(202, "It takes longer than a request may", [json::<sync::Synced>()])
             .fails(&[ASKING, WRITING, PUBLISHING, &[ContentEncoding, NoSource, SourceUnreachable, SourceFailed]]),
-        operation(Method::GET, "/v1/lock", Caller, pin::get)
+        operation(Method::GET, "/v1/lock", READ, pin::get)
             .named("readLock", "Who locked the release, and why")
             .answers(200, "It is locked", [json::<pin::Locked>()])
             .fails(&[ASKING, READING, &[NotLocked]]),
-        operation(Method::PUT, "/v1/lock", Caller, pin::put)
+        operation(Method::PUT, "/v1/lock", ADMIN, pin::put)
             .named("lock", "No release follows on the live one until it is unlocked")
             .takes(json::<pin::Lock>().optional())
             .answers(200, "The same caller had locked it", [json::<pin::Locked>()])
             .answers(201, "It is locked", [json::<pin::Locked>()])
             .fails(&[ASKING, WRITING, &[ContentEncoding, StaleParent]]),
-        operation(Method::DELETE, "/v1/lock", Caller, pin::delete)
+        operation(Method::DELETE, "/v1/lock", ADMIN, pin::delete)
             .named("unlock", "Releases may follow again")
             .answers(204, "It is unlocked", None)
             .fails(&[ASKING, WRITING, &[ContentEncoding, NotLocked]]),

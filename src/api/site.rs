@@ -20,7 +20,7 @@ use super::{
     wishes::Wishes,
 };
 use crate::{
-    depot::{self, Change, Coming, Proposal},
+    depot::{self, Author, Change, Coming, Proposal},
     entry::Cause,
     path::SitePath,
 };
@@ -37,7 +37,8 @@ pub(super) async fn put(
     let wishes = Wishes::of(uri.query(), &headers)?;
     check_wishes(&headers)?;
     check_length(version, &headers)?;
-    match Address::parse(uri.path())? {
+    let address = address(&by, &uri)?;
+    match address {
         Address::Folder(folder) => archive(&app, by, &headers, wishes, folder, true, body).await,
         Address::File(path) => {
             check_coming(&app, &headers, Coming::File(path.clone())).await?;
@@ -73,7 +74,8 @@ pub(super) async fn patch(
     let wishes = Wishes::of(uri.query(), &headers)?;
     check_wishes(&headers)?;
     check_length(version, &headers)?;
-    match Address::parse(uri.path())? {
+    let address = address(&by, &uri)?;
+    match address {
         Address::Folder(folder) => archive(&app, by, &headers, wishes, folder, false, body).await,
         Address::File(_) => {
             Err(Problem::bad_request("PATCH merges an archive into a folder: end the path with a slash"))
@@ -81,9 +83,20 @@ pub(super) async fn patch(
     }
 }
 
+/// What is to change, when its author reaches it.
+fn address(by: &Author, uri: &Uri) -> Result<Address, Problem> {
+    let address = Address::parse(uri.path())?;
+    match &address {
+        Address::File(path) | Address::Folder(Some(path)) => by.check(path)?,
+        // What differs there is seen when it is committed.
+        Address::Folder(None) => {}
+    }
+    Ok(address)
+}
+
 async fn archive(
     app: &Arc<App>,
-    by: String,
+    by: Author,
     headers: &HeaderMap,
     wishes: Wishes,
     folder: Option<SitePath>,
@@ -116,7 +129,7 @@ pub(super) async fn delete(
 ) -> Result<Response, Problem> {
     let wishes = Wishes::of(uri.query(), &headers)?;
     check_wishes(&headers)?;
-    let address = Address::parse(uri.path())?;
+    let address = address(&by, &uri)?;
     let precondition = match &address {
         Address::File(path) => precondition(&headers, Some(path)),
         Address::Folder(_) => precondition(&headers, None),

@@ -1,4 +1,4 @@
-//! Who may write: the tokens of a file that is read again when it changes.
+//! Who may write: the tokens of a file, or of each file of a directory, that is read again when it changes.
 //!
 //! A token is kept only as its SHA-256, and a request's is compared as one, in constant time and with every token: how
 //! long an answer takes tells neither a token's length nor how much of it was right. Nothing here prints a token.
@@ -15,7 +15,11 @@ use std::{
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use subtle::ConstantTimeEq as _;
 
-use crate::{digest::Digest, telemetry::Metrics};
+use super::rights::Grant;
+use crate::{
+    digest::{Digest, Hasher},
+    telemetry::Metrics,
+};
 
 mod file;
 mod watch;
@@ -53,7 +57,7 @@ enum State {
 /// One token, hashed.
 struct Token {
     digest: Secret,
-    caller: Caller,
+    grant: Grant,
 }
 
 /// A digest of a secret: still nothing to print, since a weak token could be found from it.
@@ -62,21 +66,6 @@ struct Secret(Digest);
 impl fmt::Debug for Secret {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("(secret)")
-    }
-}
-
-/// Who sent a good token; the name stands in the journal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    name: Arc<str>,
-}
-
-impl Caller {
-    /// The name that the token's line gives, or `token:` and the first 8 digits of the token's SHA-256: it stays the
-    /// same for a token wherever its line stands, and says nothing of use about it.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
     }
 }
 
@@ -104,7 +93,7 @@ impl Tokens {
     ///
     /// Two such headers are none: what stands between us and the client may have looked at the other.
     #[must_use]
-    pub fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
+    pub fn grant(&self, headers: &HeaderMap) -> Option<Grant> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         match (values.next(), values.next()) {
             (Some(value), None) => self.check(value.as_bytes()),
@@ -114,7 +103,7 @@ impl Tokens {
 
     /// Who sends this value of `Authorization`: `Bearer`, in any case, then blanks and a token (RFC 6750, 2.1).
     #[must_use]
-    pub fn check(&self, authorization: &[u8]) -> Option<Caller> {
+    pub fn check(&self, authorization: &[u8]) -> Option<Grant> {
         let blank = authorization.iter().position(|byte| *byte == b' ')?;
         let (scheme, token) = authorization.split_at(blank);
         if !scheme.eq_ignore_ascii_case(b"bearer") {
@@ -126,7 +115,7 @@ impl Tokens {
         let mut found = None;
         for token in &now.tokens {
             if bool::from(token.digest.0.as_bytes().ct_eq(digest.as_bytes())) {
-                found = Some(&token.caller);
+                found = Some(&token.grant);
             }
         }
         found.cloned()
@@ -141,23 +130,33 @@ impl Tokens {
     /// Reads the file again.
     fn refresh(&self) {
         match file::read(&self.0.path) {
-            Ok(bytes) => self.take(&bytes),
+            Ok(files) => self.take(&files),
             Err(error) => self.lose(&error),
         }
     }
 
-    /// Takes over what the file says now, and says so once.
-    fn take(&self, bytes: &[u8]) {
-        let state = State::Read(Digest::of(bytes));
+    /// Takes over what the files say now, and says so once.
+    fn take(&self, files: &[(PathBuf, Vec<u8>)]) {
+        let mut hasher = Hasher::new();
+        for (file, bytes) in files {
+            hasher.update(file.as_os_str().as_encoded_bytes());
+            hasher.update(&bytes.len().to_le_bytes());
+            hasher.update(bytes);
+        }
+        let state = State::Read(hasher.finish());
         if self.state() == state {
             return;
         }
-        let path = self.0.path.display();
-        let (tokens, warnings) = file::parse(bytes);
-        for warning in warnings {
-            // The line's number, never its text.
-            tracing::warn!(file = %path, line = warning.line, "token file: {}", warning.why);
+        let mut tokens = Vec::new();
+        for (file, bytes) in files {
+            let (those, warnings) = file::parse(bytes);
+            for warning in warnings {
+                // The line's number, never its text.
+                tracing::warn!(file = %file.display(), line = warning.line, "token file: {}", warning.why);
+            }
+            tokens.extend(those);
         }
+        let path = self.0.path.display();
         match tokens.len() {
             0 => tracing::warn!(file = %path, "the token file has no token: nobody may write"),
             count => tracing::info!(file = %path, count, "tokens read"),
@@ -207,7 +206,7 @@ mod tests {
     }
 
     fn name(tokens: &Tokens, authorization: &str) -> Option<String> {
-        tokens.check(authorization.as_bytes()).map(|caller| caller.name().to_owned())
+        tokens.check(authorization.as_bytes()).map(|grant| grant.name)
     }
 
     #[test]
@@ -245,11 +244,11 @@ mod tests {
         let tokens = tokens(TOKEN);
         let value = HeaderValue::from_str(&format!("Bearer {TOKEN}")).expect("a value");
         let mut headers = HeaderMap::new();
-        assert_eq!(tokens.caller(&headers), None);
+        assert_eq!(tokens.grant(&headers), None);
         headers.append(AUTHORIZATION, value.clone());
-        assert!(tokens.caller(&headers).is_some());
+        assert!(tokens.grant(&headers).is_some());
         headers.append(AUTHORIZATION, value);
-        assert_eq!(tokens.caller(&headers), None);
+        assert_eq!(tokens.grant(&headers), None);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::{
     conditions::precondition,
     wishes,
 };
-use crate::depot::{Coming, Piece, Precondition, Turn, Upload, Wanted};
+use crate::depot::{Author, Coming, Piece, Precondition, Turn, Upload, Wanted};
 use checksum::{Checked, Checksum};
 use tus::{number, speak};
 
@@ -56,7 +56,7 @@ pub(super) async fn begin(
         if !has_piece && announced.is_some_and(|announced| announced > 0) {
             return Err(Problem::unsupported_type(format!("the first bytes of an upload are sent as {}", tus::PIECE)));
         }
-        let wanted = wanted(by, length, &headers)?;
+        let wanted = wanted(by.clone(), length, &headers)?;
         let coming = wanted.path.clone().map_or(Coming::Object, Coming::File);
         let bytes = length.unwrap_or_default().max(announced.unwrap_or_default());
         check_coming_of(&app, &headers, coming, bytes).await?;
@@ -64,12 +64,14 @@ pub(super) async fn begin(
         let id = upload.id;
         let upload = if has_piece || length == Some(0) {
             let piece = Piece { offset: 0, length: None, announced, is_whole: checksum.is_some() };
-            match append_to(&app, id, piece, checksum, body).await {
+            match append_to(&app, &by, id, piece, checksum, body).await {
                 Err(problem) => {
                     // Its client does not know its name.
-                    blocking(&app, move |depot| depot.end_upload(&depot.turn(id)?)).await.unwrap_or_else(|problem| {
-                        tracing::debug!(?problem, "an upload that failed at once goes by its age");
-                    });
+                    blocking(&app, move |depot| depot.end_upload(&depot.turn(id, &by)?)).await.unwrap_or_else(
+                        |problem| {
+                            tracing::debug!(?problem, "an upload that failed at once goes by its age");
+                        },
+                    );
                     return Err(problem);
                 }
                 done => done?,
@@ -84,10 +86,11 @@ pub(super) async fn begin(
 }
 
 /// What the client wants of a new upload.
-fn wanted(by: String, length: Option<u64>, headers: &HeaderMap) -> Result<Wanted, Problem> {
+fn wanted(by: Author, length: Option<u64>, headers: &HeaderMap) -> Result<Wanted, Problem> {
     let (metadata, pairs) = tus::metadata(headers)?;
     let path = pairs.get("path").map(|path| path.parse());
     let path = path.transpose().map_err(|error: crate::path::PathError| Problem::bad_path(&error.to_string()))?;
+    path.as_ref().map_or(Ok(()), |path| by.check(path))?;
     let digest = pairs.get("sha256").map(|digest| digest.parse()).transpose();
     let digest = digest.map_err(|error: crate::digest::NotADigest| Problem::bad_request(error.to_string()))?;
     let precondition = precondition(headers, path.as_ref())?;
@@ -99,10 +102,15 @@ fn wanted(by: String, length: Option<u64>, headers: &HeaderMap) -> Result<Wanted
 }
 
 /// `HEAD /v1/uploads/{id}`: where it goes on.
-pub(super) async fn head(State(app): State<Arc<App>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn head(
+    Caller(by): Caller,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     let work = async {
         let id = name(&id)?;
-        let upload = blocking(&app, move |depot| depot.upload(&depot.turn(id)?)).await?;
+        let upload = blocking(&app, move |depot| depot.upload(&depot.turn(id, &by)?)).await?;
         Ok((StatusCode::OK, tus::described(&upload)).into_response())
     };
     speak(&headers, work).await
@@ -110,6 +118,7 @@ pub(super) async fn head(State(app): State<Arc<App>>, Path(id): Path<String>, he
 
 /// `PATCH /v1/uploads/{id}`: the next piece.
 pub(super) async fn append(
+    Caller(by): Caller,
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     uri: Uri,
@@ -128,19 +137,25 @@ pub(super) async fn append(
         let checksum = Checksum::of(&headers)?;
         check_coming(&app, &headers, Coming::Piece).await?;
         let piece = Piece { offset, length, announced, is_whole: checksum.is_some() };
-        let upload = append_to(&app, name(&id)?, piece, checksum, body).await?;
+        let upload = append_to(&app, &by, name(&id)?, piece, checksum, body).await?;
         Ok((StatusCode::NO_CONTENT, tus::told(&upload)).into_response())
     };
     speak(&headers, work).await
 }
 
 /// `DELETE /v1/uploads/{id}`: ends it.
-pub(super) async fn end(State(app): State<Arc<App>>, Path(id): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
+pub(super) async fn end(
+    Caller(by): Caller,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     let work = async {
         wishes::none(uri.query(), &headers)?;
         check_wishes(&headers)?;
         let id = name(&id)?;
-        blocking(&app, move |depot| depot.end_upload(&depot.turn(id)?)).await?;
+        blocking(&app, move |depot| depot.end_upload(&depot.turn(id, &by)?)).await?;
         Ok(StatusCode::NO_CONTENT.into_response())
     };
     speak(&headers, work).await
@@ -148,6 +163,7 @@ pub(super) async fn end(State(app): State<Arc<App>>, Path(id): Path<String>, uri
 
 /// `POST /v1/uploads/{id}`, for a client that has neither PATCH nor DELETE: `X-HTTP-Method-Override` says which it means.
 pub(super) async fn instead(
+    caller: Caller,
     state: State<Arc<App>>,
     id: Path<String>,
     uri: Uri,
@@ -157,9 +173,9 @@ pub(super) async fn instead(
 ) -> Response {
     let method = headers.get("x-http-method-override").map(HeaderValue::as_bytes);
     match method.and_then(|method| Method::from_bytes(method).ok()) {
-        Some(Method::PATCH) => append(state, id, uri, version, headers, body).await,
-        Some(Method::DELETE) => end(state, id, uri, headers).await,
-        Some(Method::HEAD) => head(state, id, headers).await,
+        Some(Method::PATCH) => append(caller, state, id, uri, version, headers, body).await,
+        Some(Method::DELETE) => end(caller, state, id, uri, headers).await,
+        Some(Method::HEAD) => head(caller, state, id, headers).await,
         _ => {
             let why = "POST to an upload stands for another method: X-HTTP-Method-Override is PATCH, DELETE or HEAD";
             speak(&headers, async { Err(Problem::bad_request(why)) }).await
@@ -185,12 +201,14 @@ fn name(id: &str) -> Result<Uuid, Problem> {
 
 async fn append_to(
     app: &Arc<App>,
+    by: &Author,
     id: Uuid,
     piece: Piece,
     checksum: Option<Checksum>,
     body: Body,
 ) -> Result<Upload, Problem> {
-    let turn: Turn = blocking(app, move |depot| depot.turn(id)).await?;
+    let by = by.clone();
+    let turn: Turn = blocking(app, move |depot| depot.turn(id, &by)).await?;
     // Whoever ends this turn need not wait for a client that sends no more.
     let bytes = body.into_data_stream().take_until(turn.over().clone().cancelled_owned());
     let at_work = app.clone();

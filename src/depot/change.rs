@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Error, Guard, Precondition, folders::Folders};
+use super::{Author, Error, Guard, Precondition, folders::Folders};
 use crate::{
     digest::Digest,
     disk::Staged,
@@ -63,7 +63,7 @@ pub struct Proposal<'a> {
     /// Why.
     pub cause: Cause,
     /// Who.
-    pub by: String,
+    pub by: Author,
     /// What they say about it.
     pub message: Option<String>,
     /// The live release that it is made for; another one refuses it.
@@ -81,11 +81,11 @@ pub struct Proposal<'a> {
 impl Proposal<'_> {
     /// A change with a new operation and no condition.
     #[must_use]
-    pub fn new(change: Change, cause: Cause, by: &str) -> Self {
+    pub fn new(change: Change, cause: Cause, by: &Author) -> Self {
         Self {
             change,
             cause,
-            by: by.into(),
+            by: by.clone(),
             message: None,
             parent: None,
             precondition: Precondition::default(),
@@ -107,7 +107,7 @@ impl Proposal<'_> {
             times: release.times,
             parent: head.map(|head| head.entry.release),
             cause: self.cause,
-            by: self.by.clone(),
+            by: self.by.name.clone(),
             message: self.message.clone(),
             at,
         }

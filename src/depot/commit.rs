@@ -67,6 +67,7 @@ impl Depot {
         {
             return Err(Error::Nothing);
         }
+        proposal.by.check_change(&proposal.change)?;
         if staging.is_nowhere() {
             return self.rehearse(proposal);
         }
@@ -163,6 +164,7 @@ impl Depot {
             {
                 return Ok(Tried::Done(Outcome::nothing(head.ok_or(Error::Nothing)?)));
             }
+            proposal.by.check_plan(&planned)?;
             if let Some(guard) = proposal.guard {
                 let nodes = Overlay::new(state.store.nodes(), &planned.nodes);
                 guard.check(proposal, &nodes, head.as_deref(), &planned)?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::{Change, Depot, Error, Guard, Outcome, Precondition, Proposal, Target};
+use super::{Author, Change, Depot, Error, Guard, Outcome, Precondition, Proposal, Target};
 use crate::{digest::Digest, disk::Staged, entry::Cause, manifest::File, path::SitePath};
 
 /// What a release is to be.
@@ -25,7 +25,7 @@ pub struct Deploy {
     /// What is said about it.
     pub message: Option<String>,
     /// Who.
-    pub by: String,
+    pub by: Author,
 }
 
 impl Depot {
@@ -39,10 +39,11 @@ impl Depot {
             return Err(Error::EmptySite);
         }
         let base = base.map(|base| self.entry(&base)).transpose()?.map(|base| base.entry.release);
+        set.keys().chain(&remove).try_for_each(|path| by.check(path))?;
         self.check_in_time(parent, &precondition)?;
         self.check_deploy(base, &set, &remove)?;
         if dry_run {
-            return self.rehearse_deploy(base, set, remove, |change| Proposal {
+            return self.rehearse_deploy(&by, base, set, remove, |change| Proposal {
                 parent,
                 precondition,
                 guard: Some(guard),
@@ -55,15 +56,15 @@ impl Depot {
         let (mut objects, mut missing) = (HashMap::new(), BTreeSet::new());
         let mut looked = HashSet::new();
         for File { digest, size, .. } in set.values() {
-            if !looked.insert((digest, size)) || state.store.object_size(digest)? == Some(*size) {
+            if !looked.insert((digest, size)) || self.kept_size(&state, digest, &by)? == Some(*size) {
                 continue;
             }
             // What is kept already was let in.
             self.limits.file(*size)?;
-            match self.take_object(&state, &staging, digest, *size)? {
+            match self.take_object(&state, &by, &staging, digest, *size)? {
                 Some(staged) => drop(objects.insert(*digest, staged)),
                 // Between the two looks another deploy may have taken it to the store.
-                None if state.store.object_size(digest)? == Some(*size) => {}
+                None if self.kept_size(&state, digest, &by)? == Some(*size) => {}
                 None => drop(missing.insert(*digest)),
             }
         }
@@ -82,7 +83,7 @@ impl Depot {
                 ..Proposal::new(change, Cause::Upload, &by)
             },
         )?;
-        self.drop_waiting(&state, sent.iter());
+        self.drop_waiting(&state, &by, sent.iter());
         Ok(outcome)
     }
 
@@ -100,6 +101,7 @@ impl Depot {
     /// The objects stay where they wait.
     fn rehearse_deploy<'a>(
         &self,
+        by: &Author,
         base: Option<Digest>,
         set: BTreeMap<SitePath, File>,
         remove: Vec<SitePath>,
@@ -107,7 +109,7 @@ impl Depot {
     ) -> Result<Outcome, Error> {
         let (mut objects, mut missing) = (HashMap::new(), BTreeSet::new());
         for File { digest, size, .. } in set.values() {
-            match self.object_size(digest)? {
+            match self.object_size(digest, by)? {
                 None => {
                     self.limits.file(*size)?;
                     missing.insert(*digest);

@@ -51,6 +51,14 @@ pub enum Error {
         /// The live release.
         current: Option<Digest>,
     },
+    /// An author would change what they do not reach.
+    #[error("{path:?} lies outside of {within:?}, which is all that this token reaches")]
+    OutOfReach {
+        /// What would change.
+        path: String,
+        /// The folder that is reached.
+        within: String,
+    },
     /// What the caller believes to be live is not.
     #[error("what is live is not what the precondition says")]
     Precondition {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{Depot, Error, Occasion, Outcome, Proposal, When};
+use super::{Author, Depot, Error, Occasion, Outcome, Proposal, When};
 use crate::{
     entry::{Cause, Committed},
     source::{Kind, Location, Progress, Source},
@@ -88,9 +88,9 @@ impl Depot {
         }
         ingest.source(source, progress)?;
         let (staging, change) = ingest.into_change(None, true);
-        let by = if occasion == Occasion::Fill { "fill" } else { "follow" };
+        let by = Author::named(if occasion == Occasion::Fill { "fill" } else { "follow" });
         let condition = |head: Option<&Committed>, release| self.should_seed(head, release, when, occasion);
-        let proposal = Proposal { condition: Some(&condition), ..Proposal::new(change, Cause::Seed, by) };
+        let proposal = Proposal { condition: Some(&condition), ..Proposal::new(change, Cause::Seed, &by) };
         let outcome = self.commit(&staging, &proposal)?;
         Ok(if outcome.is_new { Filled::Seeded(outcome) } else { Filled::Kept(outcome.head) })
     }

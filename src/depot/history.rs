@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, str::FromStr, sync::Arc};
 
-use super::{Change, Depot, Error, Guard, Outcome, Precondition, Proposal, State, gate::MOST_ASKS};
+use super::{Author, Change, Depot, Error, Guard, Outcome, Precondition, Proposal, State, gate::MOST_ASKS};
 use crate::{
     digest::Digest,
     disk::Staging,
@@ -37,15 +37,15 @@ pub struct Rollback {
     /// Whether it is only thought through.
     pub dry_run: bool,
     /// Who.
-    pub by: String,
+    pub by: Author,
 }
 
 impl Rollback {
     /// To `target`, whatever is live.
     #[must_use]
-    pub fn new(target: Target, by: &str) -> Self {
+    pub fn new(target: Target, by: Author) -> Self {
         let (parent, precondition, guard) = (None, Precondition::default(), Guard::default());
-        Self { target, parent, precondition, guard, dry_run: false, by: by.into() }
+        Self { target, parent, precondition, guard, dry_run: false, by }
     }
 }
 

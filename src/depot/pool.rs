@@ -1,11 +1,12 @@
 //! Objects that were sent ahead of the release that will name them.
 //!
 //! They wait in `.longshore/uploads/objects`, whole and durable under their digests, and survive a restart. A deploy takes
-//! those that it needs; what nobody takes goes by its age.
+//! those that it needs; what nobody takes goes by its age. What was sent by somebody who reaches one folder only waits in a
+//! place of its own: nobody learns from another's objects, or names them.
 
 use std::sync::atomic::Ordering;
 
-use super::{Depot, Error, Ingest, State};
+use super::{Author, Depot, Error, Ingest, State};
 use crate::{
     digest::{Digest, NotADigest},
     disk::{self, Directory, Kind, Staged, Staging, Stat},
@@ -13,18 +14,21 @@ use crate::{
 };
 
 impl Depot {
-    /// The size of an object that need not be sent: one that is kept, or waits.
+    /// The size of an object that `author` need not send: one that is kept, or waits.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn object_size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+    pub fn object_size(&self, digest: &Digest, author: &Author) -> Result<Option<u64>, Error> {
         let Some(state) = self.state()? else { return Ok(None) };
-        if let Some(size) = state.store.object_size(digest)? {
+        // Who reaches one folder only is looked for first where that is quick.
+        if author.within.is_none()
+            && let Some(size) = self.kept_size(&state, digest, author)?
+        {
             return Ok(Some(size));
         }
-        match pool(&state)?.map(|pool| waiting(&pool, digest)).transpose()?.flatten() {
+        match pool(&state, author)?.map(|pool| waiting(&pool, digest)).transpose()?.flatten() {
             // Between the two looks a deploy may have taken it to the store.
-            None => Ok(state.store.object_size(digest)?),
+            None => self.kept_size(&state, digest, author),
             waiting => Ok(waiting),
         }
     }
@@ -33,7 +37,7 @@ impl Depot {
     ///
     /// # Errors
     /// When a name is no digest, or not that of its bytes; when the disk refuses. Then nothing is kept.
-    pub fn keep_objects(&self, ingest: Ingest) -> Result<usize, Error> {
+    pub fn keep_objects(&self, ingest: Ingest, author: &Author) -> Result<usize, Error> {
         let state = self.state_for_writing()?;
         let (staging, files) = ingest.into_parts();
         for (name, staged) in &files {
@@ -50,17 +54,24 @@ impl Depot {
             staging.dress(staged, Entry::now().timestamp())?;
         }
         staging.sync(files.values().map(|staged| &*staged.name))?;
-        keep(&state, staging.directory(), files.values().map(|staged| (&*staged.name, staged.digest)))?;
+        keep(&state, author, staging.directory(), files.values().map(|staged| (&*staged.name, staged.digest)))?;
         Ok(files.len())
     }
 
     /// Keeps the file `name` of `folder`, which has this digest, until a release names it. There it stays, too.
-    pub(super) fn keep_file(&self, state: &State, folder: &Directory, name: &str, digest: Digest) -> Result<(), Error> {
+    pub(super) fn keep_file(
+        &self,
+        state: &State,
+        author: &Author,
+        folder: &Directory,
+        name: &str,
+        digest: Digest,
+    ) -> Result<(), Error> {
         let staging = state.home.stage()?;
         let staged = take(&staging, folder, name, digest)?;
         staging.dress(&staged, Entry::now().timestamp())?;
         staging.sync([&*staged.name].into_iter())?;
-        keep(state, staging.directory(), [(&*staged.name, digest)].into_iter())
+        keep(state, author, staging.directory(), [(&*staged.name, digest)].into_iter())
     }
 
     /// Seconds for which what was sent waits.
@@ -72,11 +83,12 @@ impl Depot {
     pub(super) fn take_object(
         &self,
         state: &State,
+        author: &Author,
         staging: &Staging,
         digest: &Digest,
         size: u64,
     ) -> Result<Option<Staged>, Error> {
-        let Some(pool) = pool(state)? else { return Ok(None) };
+        let Some(pool) = pool(state, author)? else { return Ok(None) };
         match waiting(&pool, digest)? {
             None => return Ok(None),
             Some(real) if real != size => return Err(Error::Size { digest: *digest, said: size, real }),
@@ -90,9 +102,9 @@ impl Depot {
     }
 
     /// Removes objects that a release names now.
-    pub(super) fn drop_waiting<'a>(&self, state: &State, digests: impl Iterator<Item = &'a Digest>) {
+    pub(super) fn drop_waiting<'a>(&self, state: &State, author: &Author, digests: impl Iterator<Item = &'a Digest>) {
         for digest in digests {
-            let gone = pool(state).and_then(|pool| match pool {
+            let gone = pool(state, author).and_then(|pool| match pool {
                 Some(pool) => Ok(disk::if_there(pool.unlink(digest.to_string()))?),
                 None => Ok(None),
             });
@@ -127,13 +139,15 @@ impl Depot {
     /// When the disk refuses.
     fn expire_objects(&self) -> Result<usize, Error> {
         let Some(state) = self.state()? else { return Ok(0) };
-        let Some(pool) = pool(&state)? else { return Ok(0) };
-        let (now, mut gone) = (Entry::now().timestamp(), 0);
-        for name in pool.list()? {
-            if disk::if_there(pool.stat(&name))?.is_some_and(|stat| stat.ctime.saturating_add(self.upload_age()) < now)
-            {
-                pool.remove_all(&name)?;
-                gone += 1;
+        let (uploads, now, mut gone) = (state.home.uploads()?, Entry::now().timestamp(), 0);
+        for name in uploads.list()?.iter().filter(|name| name.as_encoded_bytes().starts_with(OBJECTS.as_bytes())) {
+            let Some(pool) = disk::if_there(uploads.directory(name))? else { continue };
+            for name in pool.list()? {
+                let is_old = |stat: Stat| stat.ctime.saturating_add(self.upload_age()) < now;
+                if disk::if_there(pool.stat(&name))?.is_some_and(is_old) {
+                    pool.remove_all(&name)?;
+                    gone += 1;
+                }
             }
         }
         Ok(gone)
@@ -158,10 +172,24 @@ pub(super) fn take(staging: &Staging, folder: &Directory, name: &str, digest: Di
     }
 }
 
+/// The folder where what `author` sends waits, below that of all uploads.
+fn place(author: &Author) -> String {
+    match &author.within {
+        None => OBJECTS.into(),
+        // Any folder of a site has a name of this kind, and of the same length.
+        Some(within) => format!("{OBJECTS}-{}", &Digest::of(within.as_str()).to_string()[..32]),
+    }
+}
+
 /// Moves durable files from `folder` to where objects wait.
-fn keep<'a>(state: &State, folder: &Directory, files: impl Iterator<Item = (&'a str, Digest)>) -> Result<(), Error> {
+fn keep<'a>(
+    state: &State,
+    author: &Author,
+    folder: &Directory,
+    files: impl Iterator<Item = (&'a str, Digest)>,
+) -> Result<(), Error> {
     let uploads = state.home.uploads()?;
-    let pool = uploads.make_directory(OBJECTS, state.home.mode)?;
+    let pool = uploads.make_directory(place(author), state.home.mode)?;
     for (name, digest) in files {
         folder.rename(name, &pool, digest.to_string())?;
     }
@@ -169,8 +197,8 @@ fn keep<'a>(state: &State, folder: &Directory, files: impl Iterator<Item = (&'a 
     Ok(uploads.sync()?)
 }
 
-fn pool(state: &State) -> Result<Option<Directory>, Error> {
-    Ok(disk::if_there(state.home.uploads()?.directory(OBJECTS))?)
+fn pool(state: &State, author: &Author) -> Result<Option<Directory>, Error> {
+    Ok(disk::if_there(state.home.uploads()?.directory(place(author)))?)
 }
 
 fn waiting(pool: &Directory, digest: &Digest) -> Result<Option<u64>, Error> {

@@ -63,6 +63,7 @@ impl Depot {
         let Some(planned) = planned else {
             return Ok(Outcome { rehearsed: Some(Vec::new()), ..Outcome::nothing(head.ok_or(Error::Nothing)?) });
         };
+        proposal.by.check_plan(&planned)?;
         if let Some(guard) = proposal.guard {
             let nodes = Overlay::new(nodes, &planned.nodes);
             guard.check(proposal, &nodes, head.as_deref(), &planned)?;

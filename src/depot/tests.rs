@@ -75,12 +75,12 @@ impl Pod {
         let ingest = self.depot.ingest()?;
         ingest.file(path(name), false, &mut text.as_bytes())?;
         let (staging, change) = ingest.into_change(None, false);
-        self.depot.commit(&staging, &Proposal::new(change, Cause::Patch, "test"))
+        self.depot.commit(&staging, &Proposal::new(change, Cause::Patch, &Author::named("test")))
     }
 
     pub(super) fn change(&self, change: Change) -> Result<Outcome, Error> {
         let ingest = self.depot.ingest()?;
-        self.depot.commit(&ingest.staging, &Proposal::new(change, Cause::Patch, "test"))
+        self.depot.commit(&ingest.staging, &Proposal::new(change, Cause::Patch, &Author::named("test")))
     }
 
     pub(super) fn read(&self, name: &str) -> Option<String> {
@@ -154,13 +154,18 @@ fn a_rollback_brings_bytes_and_times_back() {
     pod.put("index.html", "newer").expect("put");
     let between = mtime(&pod);
     assert!(between > before, "within one second too: {between} after {before}");
-    let back = pod.depot.roll_back(&Rollback::new(Target::Before, "test")).expect("back");
+    let back = pod.depot.roll_back(&Rollback::new(Target::Before, Author::named("test"))).expect("back");
     assert_eq!((pod.read("index.html").as_deref(), mtime(&pod)), (Some("seed"), before));
     pod.put("index.html", "third").expect("put");
     assert!(mtime(&pod) > between, "a time never comes twice with other bytes");
-    assert!(matches!(pod.depot.roll_back(&Rollback::new(Target::Seq(77), "t")), Err(Error::NoSuchRelease(_))));
-    let stale =
-        pod.depot.roll_back(&Rollback { parent: Some(back.head.entry.release), ..Rollback::new(Target::Before, "t") });
+    assert!(matches!(
+        pod.depot.roll_back(&Rollback::new(Target::Seq(77), Author::named("t"))),
+        Err(Error::NoSuchRelease(_))
+    ));
+    let stale = pod.depot.roll_back(&Rollback {
+        parent: Some(back.head.entry.release),
+        ..Rollback::new(Target::Before, Author::named("t"))
+    });
     assert!(matches!(stale, Err(Error::Stale { .. })));
 }
 
@@ -201,7 +206,7 @@ fn what_lies_in_the_way_is_never_lost() {
     assert_eq!(pod.read("mine.html").as_deref(), Some("x"));
     let causes: Vec<_> = pod.depot.history(None, 9).expect("read").iter().map(|one| one.entry.cause).collect();
     assert_eq!(causes, [Cause::Patch, Cause::Adopt, Cause::Seed]);
-    pod.depot.roll_back(&Rollback::new(Target::Seq(2), "test")).expect("back to it");
+    pod.depot.roll_back(&Rollback::new(Target::Seq(2), Author::named("test"))).expect("back to it");
     assert_eq!(pod.read("mine.html").as_deref(), Some("by hand"));
 }
 
@@ -338,7 +343,7 @@ fn a_file_becomes_a_folder_and_a_folder_a_file() {
     let read = |name| pod.read(name);
     assert_eq!(read("a").as_deref(), Some("file now"));
     assert_eq!(read("index.html/deep/page").as_deref(), Some("folder now"));
-    pod.depot.roll_back(&Rollback::new(Target::Before, "test")).expect("and back");
+    pod.depot.roll_back(&Rollback::new(Target::Before, Author::named("test"))).expect("and back");
     assert_eq!((read("a/d.js").as_deref(), read("index.html").as_deref()), (Some("d"), Some("seed")));
     assert!(pod.depot.recover().expect("all is well").is_nothing());
 }
@@ -380,7 +385,7 @@ fn a_file_copied_over_a_link_does_not_keep_the_application_from_starting() {
     assert_eq!(pod.read("index.html").as_deref(), Some("by hand"), "it is in nobody's way yet");
     pod.put("index.html", "x").expect("it is adopted first");
     assert_eq!(pod.read("index.html").as_deref(), Some("x"));
-    pod.depot.roll_back(&Rollback::new(Target::Seq(3), "test")).expect("back to it");
+    pod.depot.roll_back(&Rollback::new(Target::Seq(3), Author::named("test"))).expect("back to it");
     assert_eq!(pod.read("index.html").as_deref(), Some("by hand"));
 }
 
@@ -515,7 +520,7 @@ fn whoever_waited_while_an_outcome_became_unknown_writes_no_more() {
             let ingest = pod.depot.ingest().expect("nothing is wrong yet");
             ingest.file(path("late.html"), false, &mut &b"late"[..]).expect("staged");
             let (staging, change) = ingest.into_change(None, false);
-            pod.depot.commit(&staging, &Proposal::new(change, Cause::Patch, "test"))
+            pod.depot.commit(&staging, &Proposal::new(change, Cause::Patch, &Author::named("test")))
         });
         // Long enough to be let in, and to wait for the lock.
         std::thread::sleep(Duration::from_millis(500));

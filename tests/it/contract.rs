@@ -15,13 +15,13 @@ use crate::{
 
 const METHODS: [&str; 7] = ["get", "head", "put", "post", "patch", "delete", "options"];
 
-fn document(served: &Served) -> Value {
+pub(crate) fn document(served: &Served) -> Value {
     // Nobody needs a token to read how to send one.
     call("GET", &served.url("/openapi.json"), &[], "").expect(200).json()
 }
 
 /// Each operation: its method, its path with something in each place, and what the document says of it.
-fn operations(document: &Value) -> Vec<(String, String, Value)> {
+pub(crate) fn operations(document: &Value) -> Vec<(String, String, Value)> {
     let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {

@@ -55,6 +55,7 @@ mod reading;
 mod retention;
 mod run;
 mod s3;
+mod scopes;
 mod served;
 mod settings;
 mod sources;

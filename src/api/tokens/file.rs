@@ -1,16 +1,21 @@
-//! How a token file is written: a token a line, attributes after it, `#` before a comment.
+//! How a token file is written: a token a line, or `sha256:` and its digest; attributes after it, `#` before a comment.
 //!
 //! A line that is not wholly understood grants nothing. A later version may know attributes that narrow what a token
 //! may do, and this one must not read them as no limit at all.
 
 use std::{
-    fs::File,
+    ffi::OsString,
+    fs::{self, File},
     io::{self, Read as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use super::{Caller, Secret, Token};
-use crate::digest::Digest;
+use super::{Secret, Token};
+use crate::{
+    api::rights::{Grant, Scopes},
+    digest::Digest,
+    path::SitePath,
+};
 
 /// The largest file that is read, in bytes: Kubernetes' own limit for a Secret.
 const LARGEST: u64 = 1 << 20;
@@ -27,9 +32,39 @@ pub(super) struct Warning {
     pub(super) why: &'static str,
 }
 
-/// The file's bytes.
+/// The bytes of the file at `path`; of a directory, those of each file in it, as a mounted Secret has one for each key.
+pub(super) fn read(path: &Path) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
+    if !is_directory(path)? {
+        return Ok(vec![(path.into(), read_one(path)?)]);
+    }
+    let mut files = Vec::new();
+    for name in names(path)? {
+        let file = path.join(name);
+        if !is_directory(&file)? {
+            files.push((file.clone(), read_one(&file)?));
+        }
+    }
+    Ok(files)
+}
+
+/// The names in a directory, sorted; those that begin with a dot are kubelet's own links.
+#[expect(clippy::disallowed_methods, reason = "the operator's own directory, not on the volume")]
+fn names(directory: &Path) -> io::Result<Vec<OsString>> {
+    let names = fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.file_name()));
+    let mut names: Vec<_> = names.collect::<io::Result<_>>()?;
+    names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Whether a directory lies there, perhaps behind a link.
 #[expect(clippy::disallowed_methods, reason = "the operator's own file, not on the volume")]
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn is_directory(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.is_dir())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the operator's own file, not on the volume")]
+fn read_one(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
@@ -55,14 +90,24 @@ pub(super) fn parse(bytes: &[u8]) -> (Vec<Token>, Vec<Warning>) {
             warn("a token has visible ASCII characters only: the line is ignored");
             continue;
         }
-        let digest = Digest::of(token);
-        match name(words) {
-            Ok(name) => {
-                if token.len() < SHORTEST {
+        // As `sha256sum` prints it: who reads the file then learns no token.
+        let hashed = token.strip_prefix("sha256:");
+        let digest = match hashed.map(str::parse) {
+            Some(Ok(digest)) => digest,
+            Some(Err(_)) => {
+                warn("after sha256: come 64 hexadecimal digits, in lower case: the line is ignored");
+                continue;
+            }
+            None => Digest::of(token),
+        };
+        match attributes(words) {
+            Ok(Attributes { name, scopes, within }) => {
+                if hashed.is_none() && token.len() < SHORTEST {
                     warn("a token of less than 16 characters can be guessed");
                 }
                 let name = name.map_or_else(|| format!("token:{}", &digest.to_string()[..8]), str::to_owned);
-                tokens.push(Token { digest: Secret(digest), caller: Caller { name: name.into() } });
+                let scopes = scopes.unwrap_or(Scopes::ALL);
+                tokens.push(Token { digest: Secret(digest), grant: Grant { name, scopes, within } });
             }
             Err(why) => warn(why),
         }
@@ -70,18 +115,37 @@ pub(super) fn parse(bytes: &[u8]) -> (Vec<Token>, Vec<Warning>) {
     (tokens, warnings)
 }
 
-/// The name among a line's attributes.
-fn name<'a>(attributes: impl Iterator<Item = &'a str>) -> Result<Option<&'a str>, &'static str> {
-    let mut name = None;
-    for attribute in attributes {
-        match attribute.split_once('=') {
-            Some(("name", _)) if name.is_some() => return Err("two names: the line is ignored"),
-            Some(("name", value)) if is_name(value) => name = Some(value),
+/// What follows a token.
+#[derive(Default)]
+struct Attributes<'a> {
+    name: Option<&'a str>,
+    scopes: Option<Scopes>,
+    within: Option<SitePath>,
+}
+
+/// Reads `name=…`, `scopes=…` and `path=…`, each once.
+fn attributes<'a>(words: impl Iterator<Item = &'a str>) -> Result<Attributes<'a>, &'static str> {
+    let mut read = Attributes::default();
+    for word in words {
+        let is_twice = match word.split_once('=') {
+            Some(("name", value)) if is_name(value) => read.name.replace(value).is_some(),
             Some(("name", _)) => return Err("a name is up to 64 of A-Z a-z 0-9 . _ - @ +: the line is ignored"),
-            _ => return Err("after the token only name=… may follow: the line is ignored"),
+            Some(("scopes", value)) => {
+                let why = "scopes are read, upload, rollback, admin, with commas between: the line is ignored";
+                read.scopes.replace(Scopes::parse(value).ok_or(why)?).is_some()
+            }
+            Some(("path", value)) => {
+                let why = "a path is a folder of the site, as blog or blog/drafts: the line is ignored";
+                let folder = value.strip_suffix('/').unwrap_or(value);
+                read.within.replace(folder.parse().map_err(|_| why)?).is_some()
+            }
+            _ => return Err("after the token only name=…, scopes=… and path=… may follow: the line is ignored"),
+        };
+        if is_twice {
+            return Err("an attribute is there twice: the line is ignored");
         }
     }
-    Ok(name)
+    Ok(read)
 }
 
 /// A name goes into journals, logs and answers: plain, and never like a name that we make (`token:…`).
@@ -93,10 +157,11 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::rights::Scope;
 
     fn names(text: &[u8]) -> (Vec<String>, Vec<usize>) {
         let (tokens, warnings) = parse(text);
-        let names = tokens.iter().map(|token| token.caller.name().to_owned()).collect();
+        let names = tokens.iter().map(|token| token.grant.name.clone()).collect();
         (names, warnings.iter().map(|warning| warning.line).collect())
     }
 
@@ -104,6 +169,10 @@ mod tests {
     fn a_line_that_is_not_understood_grants_nothing() {
         let text = b"0123456789abcdef0 name=a\n\
             0123456789abcdef1 path=/blog\n\
+            0123456789abcdef1 scopes=write\n\
+            0123456789abcdef1 path=a path=b\n\
+            0123456789abcdef1 group=x\n\
+            sha256:0123456789abcdef1 name=x\n\
             0123456789abcdef2 name=a name=b\n\
             0123456789abcdef3 name=\n\
             0123456789abcdef4 admin\n\
@@ -111,7 +180,20 @@ mod tests {
             0123456789abcdef\xc3\xa9\n\
             0123456789abcdef\xff\n\
             0123456789abcdef6 name=z # who it is";
-        assert_eq!(names(text), (vec!["a".to_owned(), "z".to_owned()], vec![2, 3, 4, 5, 6, 7, 8]));
+        assert_eq!(names(text), (vec!["a".to_owned(), "z".to_owned()], vec![2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]));
+    }
+
+    #[test]
+    fn attributes_narrow_what_a_token_may_do() {
+        let digest = Digest::of("0123456789abcdef");
+        let (tokens, warnings) =
+            parse(format!("sha256:{digest} name=ci scopes=upload,read path=blog/\nplain-token-of-20-bytes").as_bytes());
+        assert_eq!((tokens.len(), warnings.len()), (2, 0));
+        assert_eq!(tokens[0].digest.0, digest);
+        let Grant { name, scopes, within } = &tokens[0].grant;
+        assert_eq!((name.as_str(), within.as_ref().map(|within| within.as_str())), ("ci", Some("blog")));
+        assert!(scopes.has(Scope::Upload) && scopes.has(Scope::Read) && !scopes.has(Scope::Rollback));
+        assert!(tokens[1].grant.scopes.has(Scope::Admin) && tokens[1].grant.within.is_none());
     }
 
     #[test]
@@ -136,5 +218,21 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         file.as_file().set_len(LARGEST + 1).expect("a length");
         assert_eq!(read(file.path()).expect_err("an error").kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn a_directory_is_all_its_files_but_the_hidden_ones() {
+        let secret = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| secret.path().join(name);
+        fs::create_dir(path("..2026_11_25")).expect("made");
+        fs::write(path("..2026_11_25/ci"), "0123456789abcdef0").expect("written");
+        std::os::unix::fs::symlink("..2026_11_25", path("..data")).expect("linked");
+        std::os::unix::fs::symlink("..data/ci", path("ci")).expect("linked");
+        fs::write(path("admin"), "0123456789abcdef1").expect("written");
+        fs::create_dir(path("folder")).expect("made");
+        let read = read(secret.path()).expect("read");
+        let names: Vec<_> = read.iter().map(|(path, _)| path.file_name().expect("a name")).collect();
+        assert_eq!(names, ["admin", "ci"]);
+        assert_eq!(read[1].1, b"0123456789abcdef0");
     }
 }

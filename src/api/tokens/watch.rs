@@ -61,7 +61,8 @@ impl Drop for Watch {
 }
 
 fn watch_directory(path: &Path, wake: SyncSender<()>) -> notify::Result<RecommendedWatcher> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = if path.is_dir() { Some(path) } else { path.parent() };
+    let directory = directory.filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Our own reading is an `Access`, and would wake us for ever.
         if !matches!(event, Ok(notify::Event { kind: EventKind::Access(_), .. })) {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{
-    super::{Change, Keep, Rollback, Target, tests::Pod},
+    super::{Author, Change, Keep, Rollback, Target, tests::Pod},
     *,
 };
 
@@ -32,9 +32,12 @@ fn patches_coalesce_and_their_objects_go() {
     assert_eq!(count(&pod, "objects"), 4);
     assert!(pod.depot.clean().expect("again").is_nothing());
     assert!(pod.depot.recover().expect("all is well").is_nothing());
-    pod.depot.roll_back(&Rollback::new(Target::Seq(1), "test")).expect("the way back");
+    pod.depot.roll_back(&Rollback::new(Target::Seq(1), Author::named("test"))).expect("the way back");
     assert_eq!(pod.read("index.html").as_deref(), Some("seed"));
-    assert!(matches!(pod.depot.roll_back(&Rollback::new(Target::Seq(5), "test")), Err(Error::NotKept(5))));
+    assert!(matches!(
+        pod.depot.roll_back(&Rollback::new(Target::Seq(5), Author::named("test"))),
+        Err(Error::NotKept(5))
+    ));
     assert!(pod.is_swept());
 }
 

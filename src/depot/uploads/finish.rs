@@ -24,7 +24,7 @@ impl Depot {
         };
         let (finished, outcome) = match &hold.record.path {
             None => {
-                self.keep_file(state, &hold.folder, BYTES, digest)?;
+                self.keep_file(state, &hold.record.by, &hold.folder, BYTES, digest)?;
                 (Finished { digest, seq: None, release: None }, None)
             }
             Some(path) => self.publish_upload(state, turn, hold, path, digest)?,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    depot::{Error, Precondition},
+    depot::{Author, Error, Precondition},
     digest::Digest,
     disk::{Directory, Growing, Staging},
     entry::Entry,
@@ -15,10 +15,10 @@ use crate::{
 const FILE: &str = "upload.json";
 
 /// What a client wants of an upload.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Wanted {
     /// Who.
-    pub by: String,
+    pub by: Author,
     /// How many bytes will come, if the client knows.
     pub length: Option<u64>,
     /// What it says of it, as it came.
@@ -48,7 +48,7 @@ pub struct Finished {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     version: u32,
-    pub(super) by: String,
+    pub(super) by: Author,
     at: DateTime<Utc>,
     pub(super) length: Option<u64>,
     pub(super) metadata: String,

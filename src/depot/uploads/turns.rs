@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{Record, UNFINISHED, UploadError};
 use crate::{
-    depot::{Depot, Error, State},
+    depot::{Author, Depot, Error, State},
     digest::Hasher,
     disk::{self, Directory},
     volume::{self, Lock},
@@ -85,12 +85,16 @@ impl Depot {
     /// The turn of a new request, which ends the one that writes to the upload now.
     ///
     /// # Errors
-    /// When there is no such upload.
-    pub fn turn(&self, id: Uuid) -> Result<Turn, Error> {
+    /// When there is no such upload, or somebody began it who reaches further than `author`.
+    pub fn turn(&self, id: Uuid, author: &Author) -> Result<Turn, Error> {
         let state = self.state()?.ok_or(UploadError::NoSuch(id))?;
         let unfinished = disk::if_there(state.home.uploads()?.directory(UNFINISHED))?;
-        let folder = unfinished.map(|unfinished| disk::if_there(unfinished.stat(id.to_string()))).transpose()?;
-        folder.flatten().ok_or(UploadError::NoSuch(id))?;
+        let folder = unfinished.map(|unfinished| disk::if_there(unfinished.directory(id.to_string()))).transpose()?;
+        let folder = folder.flatten().ok_or(UploadError::NoSuch(id))?;
+        // Whose it is must not be learnt by ending somebody's request.
+        if author.within.is_some() && !author.includes(&Record::read(&folder)?.by) {
+            return Err(UploadError::NoSuch(id).into());
+        }
         let (seat, over) = (self.turns.seat(id), CancellationToken::new());
         std::mem::replace(&mut *seat.newest.lock().unwrap_or_else(PoisonError::into_inner), over.clone()).cancel();
         Ok(Turn { id, seat, over })
