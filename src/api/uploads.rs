@@ -53,6 +53,14 @@ pub(super) async fn begin(
         let length = tus::length(&headers)?;
         let checksum = Checksum::of(&headers)?;
         let (announced, has_piece) = (number(&headers, "content-length")?, is_piece(&headers));
+        if !has_piece && checksum.is_some() {
+            let why =
+                "a digest is that of the first piece, and none comes: `sha256` in Upload-Metadata is that of all bytes";
+            return Err(Problem::bad_request(why));
+        }
+        if headers.contains_key("upload-concat") {
+            return Err(Problem::bad_request("uploads are not put together here (Upload-Concat): send it as one"));
+        }
         if !has_piece && announced.is_some_and(|announced| announced > 0) {
             return Err(Problem::unsupported_type(format!("the first bytes of an upload are sent as {}", tus::PIECE)));
         }
@@ -190,7 +198,9 @@ fn check(uri: &Uri, version: Version, headers: &HeaderMap) -> Result<(), Problem
 }
 
 fn is_piece(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == tus::PIECE)
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    // Some clients add a charset to everything.
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(tus::PIECE)
 }
 
 fn name(id: &str) -> Result<Uuid, Problem> {

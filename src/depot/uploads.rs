@@ -112,6 +112,10 @@ impl Depot {
     pub fn upload(&self, turn: &Turn) -> Result<Upload, Error> {
         let state = self.state()?.ok_or(UploadError::NoSuch(turn.id()))?;
         let hold = self.hold(&state, turn, PATIENCE)?;
+        if hold.record.finished.is_some() {
+            // Nobody writes to it any more.
+            self.turns.forget(turn.id());
+        }
         self.upload_of(turn.id(), &hold.folder, &hold.record)
     }
 
@@ -144,10 +148,13 @@ impl Depot {
                 continue;
             }
             let turn = self.turn_to_expire(id);
-            let removed =
-                self.hold(&state, &turn, Duration::ZERO).and_then(|hold| self.remove_upload(&state, &turn, &hold));
+            let removed = self.hold(&state, &turn, Duration::ZERO).and_then(|hold| {
+                // A piece may have come and ended since.
+                let is_old = self.expires(&hold.folder)? < now;
+                if is_old { self.remove_upload(&state, &turn, &hold).map(|()| true) } else { Ok(false) }
+            });
             match removed {
-                Ok(()) => gone += 1,
+                Ok(is_gone) => gone += usize::from(is_gone),
                 Err(Error::Upload(_)) => {}
                 Err(error) => return Err(error),
             }

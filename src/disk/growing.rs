@@ -1,7 +1,7 @@
 //! A file that comes in pieces, and beside it a note of how many of its bytes a power cut cannot take back.
 //!
-//! The bytes are synced before the note is written, so the note never says too much. It is written in place and not
-//! synced: an older one only means that some bytes come once more.
+//! The bytes are synced before the note is written, so the note never says too much; then the note is synced, so that what
+//! somebody was told is kept. It is written in place: of a torn one nothing can be read, and all comes once more.
 
 use std::{
     fs::File,
@@ -85,7 +85,8 @@ impl Growing {
         planted::sync(None, || fs::fdatasync(&self.bytes))
             .map_err(|errno| self.failed("fdatasync", BYTES, errno.into()))?;
         let note = format!("{:020}\n", self.written.min(most));
-        self.note.write_all_at(note.as_bytes(), 0).map_err(|source| self.failed("pwrite", NOTE, source))
+        self.note.write_all_at(note.as_bytes(), 0).map_err(|source| self.failed("pwrite", NOTE, source))?;
+        planted::sync(None, || fs::fdatasync(&self.note)).map_err(|errno| self.failed("fdatasync", NOTE, errno.into()))
     }
 
     /// Drops what lies behind `offset`, which was not kept.

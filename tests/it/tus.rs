@@ -232,7 +232,8 @@ fn it_may_begin_with_its_first_piece() {
     let answer = tus(&served, "POST", "/v1/uploads", &[("upload-length", "5"), PIECE], "abc").expect(201);
     assert_eq!(answer.header("upload-offset"), "3");
     let upload = answer.header("location").to_owned();
-    piece(&served, &upload, 3, "de", &[]).expect(204);
+    let with_charset = ("content-type", "Application/Offset+octet-stream; charset=utf-8");
+    tus(&served, "PATCH", &upload, &[with_charset, ("upload-offset", "3")], "de").expect(204);
     let whole = [("upload-length", "3"), ("upload-metadata", said.as_str()), PIECE];
     let answer = tus(&served, "POST", "/v1/uploads", &whole, "abc").expect(201);
     assert_eq!((answer.header("upload-offset"), answer.header("longshore-seq")), ("3", "2"));
@@ -267,6 +268,8 @@ fn what_makes_no_sense_is_refused() {
         &[("upload-length", "1"), ("upload-metadata", "path !")],
         &[("upload-length", "1"), ("upload-metadata", "sha256 YWJj")],
         &[("upload-length", "1"), ("dry-run", "?1")],
+        &[("upload-length", "1"), ("upload-concat", "partial")],
+        &[("upload-length", "1"), ("content-digest", "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:")],
     ] {
         let answer = tus(&served, "POST", "/v1/uploads", headers, "").expect(400);
         assert_eq!(answer.problem(), "bad-request", "{headers:?}");

@@ -7,6 +7,7 @@ use crate::{
     depot::{Depot, Error, Outcome, State, allowance::Allowance},
     digest::Hasher,
     disk::Growing,
+    manifest::Sum,
 };
 
 /// Bytes after which what came is made durable: what a kill or a power cut can cost at most.
@@ -73,6 +74,7 @@ impl Depot {
     fn tell_length(&self, state: &State, hold: &mut Hold<'_>, length: Option<u64>) -> Result<(), Error> {
         let Some(said) = length else { return Ok(()) };
         self.limits().file(said)?;
+        self.limits().site(Sum::default(), Sum { files: 1, bytes: said })?;
         let kept = Growing::kept(&hold.folder)?;
         match hold.record.length {
             Some(real) if real == said => Ok(()),

@@ -90,7 +90,11 @@ impl Depot {
         let state = self.state()?.ok_or(UploadError::NoSuch(id))?;
         let unfinished = disk::if_there(state.home.uploads()?.directory(UNFINISHED))?;
         let folder = unfinished.map(|unfinished| disk::if_there(unfinished.directory(id.to_string()))).transpose()?;
-        let folder = folder.flatten().ok_or(UploadError::NoSuch(id))?;
+        let Some(folder) = folder.flatten() else {
+            // Another process may have removed it.
+            self.turns.forget(id);
+            return Err(UploadError::NoSuch(id).into());
+        };
         // Whose it is must not be learnt by ending somebody's request.
         if author.within.is_some() && !author.includes(&Record::read(&folder)?.by) {
             return Err(UploadError::NoSuch(id).into());
