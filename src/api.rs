@@ -9,6 +9,7 @@ mod archive;
 mod body;
 mod caller;
 mod conditions;
+mod deployment;
 mod deploys;
 mod error;
 mod form;

@@ -78,6 +78,19 @@ pub(super) async fn check_coming_of(
     .and_then(|inodes| if inodes < FEW_INODES { Err(Problem::no_inodes(inodes)) } else { Ok(()) })
 }
 
+/// Bytes of what somebody says about a release or a lock: enough for any commit message, and the journal is read often.
+const LONGEST_MESSAGE: usize = 16 * 1024;
+
+/// Refuses a message that is none.
+pub(super) fn check_message(message: Option<&str>) -> Result<(), Problem> {
+    match message.map_or(0, str::len) {
+        0..=LONGEST_MESSAGE => Ok(()),
+        length => {
+            Err(Problem::bad_request(format!("`message` has {length} bytes: at most {LONGEST_MESSAGE} are possible")))
+        }
+    }
+}
+
 /// Runs `work` on a blocking thread with the body as a reader. A body that ends short of its Content-Length, or that the
 /// listener gave up on since nothing came, fails the reader.
 pub(super) async fn with_body<T: Send + 'static, E: Send + 'static>(

@@ -299,7 +299,9 @@ impl From<&depot::Error> for Problem {
                 let (kind, limit, wanted) = match *exceeded {
                     Exceeded::File { limit, wanted } => (ProblemType::FileTooLarge, limit, wanted),
                     Exceeded::Site { limit, wanted } => (ProblemType::SiteTooLarge, limit, wanted),
-                    Exceeded::Files { limit, wanted } => (ProblemType::TooManyFiles, limit, wanted),
+                    Exceeded::Files { limit, wanted } | Exceeded::Folders { limit, wanted } => {
+                        (ProblemType::TooManyFiles, limit, wanted)
+                    }
                 };
                 Self::new(kind, detail).with("limit", json!(limit)).with("wanted", json!(wanted))
             }

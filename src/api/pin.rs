@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::{
     App, Problem,
-    body::{blocking, check_wishes, object},
+    body::{blocking, check_message, check_wishes, object},
     caller::Caller,
 };
 use crate::{depot::Pin, digest::Digest};
@@ -65,6 +65,7 @@ pub(super) async fn put(
     check_wishes(&headers)?;
     let body = body.map_err(|error| Problem::bad_request(error.body_text()))?;
     let Lock { message, parent } = object(&body, "{\"message\"?, \"parent\"?}")?;
+    check_message(message.as_deref())?;
     let pinned = blocking(&app, move |depot| depot.set_pin(&by.name, message, parent)).await?;
     app.metrics.pins(true);
     let (by, release) = (&*pinned.pin.by, pinned.pin.release.map(|release| release.to_string()));

@@ -18,7 +18,7 @@ use utoipa::openapi::path::Parameter;
 use super::{
     App, Problem,
     answer::{self, Written},
-    caller, deploys, form, objects, openapi,
+    caller, deployment, deploys, form, objects, openapi,
     operation::{Access, Operation, bytes, header, json, must, operation, query, segment},
     pin, places,
     problems::ProblemType::{self, *},
@@ -165,7 +165,7 @@ pub(super) fn table() -> Vec<Operation> {
             .named("deploy", "A release by its manifest, or by the changes to another; objects are sent before")
             .with(preconditions()).with(guards()).with(digests())
             .with([header::<String>("Content-Encoding", "gzip or zstd")])
-            .takes(json::<deploys::Request>())
+            .takes(json::<deployment::Request>())
             .answers(200, "Nothing differed: no release was made", Some(json::<Written>()))
             .answers(201, "The release is live", Some(json::<Written>()))
             .fails(&[ASKING, SENDING, PLACES, WRITING, PUBLISHING, GUARDED,

@@ -94,6 +94,14 @@ impl Depot {
         Ok(self.limits.site(live, new)?)
     }
 
+    /// Fails when what a client sends makes more folders than it may: asked before any memory is taken for them.
+    pub(super) fn check_folders(&self, proposal: &Proposal<'_>) -> Result<(), Error> {
+        match proposal.guard {
+            Some(_) => Ok(self.limits.folders(proposal.change.folders())?),
+            None => Ok(()),
+        }
+    }
+
     /// Fails when `planned` is larger than a client may make a site. Asked under the lock, with the head that it was
     /// planned from.
     pub(super) fn check_size(

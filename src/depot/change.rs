@@ -121,6 +121,15 @@ impl Change {
         Self::Put { folder: None, clear: false, files: [(path, staged)].into() }
     }
 
+    /// How many folders the files that it sets lie in.
+    pub(super) fn folders(&self) -> u64 {
+        match self {
+            Self::Put { files, .. } => folders(files.keys()),
+            Self::Deploy { set, .. } => folders(set.keys()),
+            _ => 0,
+        }
+    }
+
     /// The edits that it means for the tree `base`.
     pub(super) fn edits(&self, base: Option<&Tree<'_, File>>) -> Result<Edits<File>, Error> {
         let mut edits = Edits::default();
@@ -197,5 +206,34 @@ impl Change {
             Self::Deploy { base, .. } => *base,
             _ => head,
         }
+    }
+}
+
+/// The folders of sorted paths, each counted once: what lies in one folder follows one another.
+fn folders<'a>(paths: impl Iterator<Item = &'a SitePath>) -> u64 {
+    let (mut folders, mut before) = (0, "");
+    for path in paths.map(SitePath::as_str) {
+        let same = path.bytes().zip(before.bytes()).take_while(|(one, other)| one == other).count();
+        folders += path.bytes().skip(same).filter(|byte| *byte == b'/').count() as u64;
+        before = path;
+    }
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn folders_are_counted_once() {
+        let of = |paths: &[&str]| {
+            let paths: BTreeSet<SitePath> = paths.iter().map(|path| path.parse().expect("a path")).collect();
+            folders(paths.iter())
+        };
+        assert_eq!((of(&[]), of(&["a", "b"])), (0, 0));
+        assert_eq!(of(&["a/b", "a/c", "a-b/c", "a.b", "a/b2/c", "a/b2/d/e"]), 4, "a, a-b, a/b2, a/b2/d");
+        assert_eq!(of(&["ab/c", "a/c", "abc/c"]), 3);
     }
 }

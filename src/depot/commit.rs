@@ -143,6 +143,7 @@ impl Depot {
                 }
             }
             let now = passed.and_then(|passed| passed.at(head.as_deref())).unwrap_or_else(Entry::now);
+            self.check_folders(proposal)?;
             let planned = plan(state.store.nodes(), head.as_deref(), &proposal.change, now.timestamp());
             if let (Err(Error::NotFound(_)), Some(head)) = (&planned, &head)
                 && self.purge(state, staging, head, &proposal.change)?

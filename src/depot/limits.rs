@@ -99,6 +99,14 @@ pub enum Exceeded {
         /// How many would be, as far as is known.
         wanted: u64,
     },
+    /// Folders of the files that come.
+    #[error("the files that come may lie in {limit} folders (--max-files), these lie in {wanted}")]
+    Folders {
+        /// How many may be.
+        limit: u64,
+        /// How many there are.
+        wanted: u64,
+    },
 }
 
 impl Limits {
@@ -123,6 +131,15 @@ impl Limits {
             return Err(Exceeded::Site { limit: self.site, wanted: new.bytes });
         }
         Ok(())
+    }
+
+    /// Fails for files that lie in so many folders: a few thousand deep paths make a million folders, and each takes as much
+    /// memory and as many inodes as a file.
+    ///
+    /// # Errors
+    /// [`Exceeded::Folders`].
+    pub fn folders(&self, folders: u64) -> Result<(), Exceeded> {
+        if folders > self.files { Err(Exceeded::Folders { limit: self.files, wanted: folders }) } else { Ok(()) }
     }
 
     /// Fails for an archive or a form of so many bytes, of which no site could be made.
@@ -175,6 +192,8 @@ mod tests {
         assert_eq!(LIMITS.site(sum(0, 0), sum(5, 100)), Ok(()));
         assert_eq!(LIMITS.site(sum(0, 0), sum(6, 1)), Err(Exceeded::Files { limit: 5, wanted: 6 }));
         assert_eq!(LIMITS.site(sum(5, 100), sum(5, 101)), Err(Exceeded::Site { limit: 100, wanted: 101 }));
+        assert_eq!(LIMITS.folders(5), Ok(()));
+        assert_eq!(LIMITS.folders(6), Err(Exceeded::Folders { limit: 5, wanted: 6 }));
         assert_eq!(LIMITS.body(100), Ok(()));
         assert!(LIMITS.body(100 + 5 * AROUND_A_FILE + AT_THE_END + 1).is_err());
     }

@@ -48,6 +48,7 @@ impl Depot {
             Self::check_kept(state, &proposal.change, current)?;
         }
         let now = Entry::now();
+        self.check_folders(proposal)?;
         let planned = match plan(nodes, head.as_deref(), &proposal.change, now.timestamp()) {
             // What only lingers would go.
             Err(Error::NotFound(path)) => match (&state, &head, &proposal.change) {

@@ -250,6 +250,13 @@ fn a_hostile_manifest_is_refused_whole() {
     let both = format!("{{\"manifest\":{{\"a\":{file},\"a/b\":{file}}}}}");
     assert_eq!(post(&served, "/v1/releases", &[], both).expect(409).problem(), "path-conflict");
     post(&served, "/v1/releases", &[("content-encoding", "br")], "{}").expect(415).problem();
+    let whole = zstandard(format!("{{\"manifest\":{{\"a\":{file}}}}}").as_bytes());
+    for (coding, body) in
+        [("gzip", whole.clone()), ("zstd", b"no zstd".to_vec()), ("zstd", whole[..whole.len() - 4].to_vec())]
+    {
+        let answer = post(&served, "/v1/releases", &[("content-encoding", coding)], body).expect(400);
+        assert_eq!(answer.problem(), "bad-request", "sent again, it is no better: {answer}");
+    }
     // A bomb: 80 MiB of blanks in a few kilobytes.
     let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     let blanks = vec![b' '; 1 << 20];

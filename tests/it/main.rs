@@ -24,6 +24,7 @@ mod follow;
 mod forms;
 mod gate;
 mod guards;
+mod heavy_bodies;
 mod hooks;
 mod hostile;
 mod hostile_archives;

@@ -1,0 +1,210 @@
+//! The body of a deploy: what it may say, how it may be packed, and how much memory it may take.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    io::{self, BufReader, Read},
+};
+
+use axum::http::{HeaderMap, header};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{Problem, schemas};
+use crate::{depot, digest::Digest, manifest::File, path::SitePath};
+
+/// Bytes of a request, unpacked: about 400,000 files.
+const LARGEST: u64 = 64 * 1024 * 1024;
+/// The largest window that a zstd body may ask for, as a power of two: 8 MiB, which RFC 9659 lets HTTP have.
+const WINDOW: u32 = 23;
+
+/// Paths that may be removed: as many as there is room for with their digests.
+const MOST_REMOVED: usize = 400_000;
+
+/// A whole release, or the changes to one.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Deploy)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Request {
+    #[schema(value_type = Option<HashMap<String, Content>>)]
+    pub(super) manifest: Option<Files>,
+    #[schema(value_type = Option<schemas::Target>)]
+    pub(super) base: Option<Scalar>,
+    #[schema(value_type = Option<HashMap<String, Content>>)]
+    pub(super) set: Option<Files>,
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub(super) remove: Removed,
+    pub(super) parent: Option<Digest>,
+    pub(super) message: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = DeployedFile)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    digest: Digest,
+    size: u64,
+    #[serde(default)]
+    executable: bool,
+    /// Read and not used: times are the server's. What `GET /v1/releases/{id}` gives may be sent back.
+    #[serde(default, rename = "mtime")]
+    _mtime: i64,
+}
+
+/// Files by path, none twice.
+pub(super) struct Files(pub(super) BTreeMap<SitePath, File>);
+
+impl<'de> Deserialize<'de> for Files {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Pairs)
+    }
+}
+
+struct Pairs;
+
+impl<'de> Visitor<'de> for Pairs {
+    type Value = Files;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object of paths, each with {\"digest\", \"size\", \"executable\"?}")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Files, M::Error> {
+        let mut files = BTreeMap::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let path: SitePath = name.parse().map_err(M::Error::custom)?;
+            let Content { digest, size, executable, .. } = map.next_value()?;
+            if files.insert(path, File { digest, size, executable }).is_some() {
+                return Err(M::Error::custom(format!("{name:?} is there twice")));
+            }
+        }
+        Ok(Files(files))
+    }
+}
+
+/// Paths that are removed: a path that is named a million times takes no more memory than once.
+#[derive(Default)]
+pub(super) struct Removed(pub(super) BTreeSet<Box<str>>);
+
+impl<'de> Deserialize<'de> for Removed {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(Paths)
+    }
+}
+
+struct Paths;
+
+impl<'de> Visitor<'de> for Paths {
+    type Value = Removed;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an array of paths")
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Removed, S::Error> {
+        let mut paths = BTreeSet::new();
+        while let Some(path) = seq.next_element()? {
+            paths.insert(path);
+            if paths.len() > MOST_REMOVED {
+                return Err(S::Error::custom(format!("more than {MOST_REMOVED} paths are removed: send a manifest")));
+            }
+        }
+        Ok(Removed(paths))
+    }
+}
+
+/// A number or a text. Whatever else stands there is refused before it takes any memory.
+pub(super) struct Scalar(pub(super) Value);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(OneValue)
+    }
+}
+
+struct OneValue;
+
+impl Visitor<'_> for OneValue {
+    type Value = Scalar;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a release id or an entry's number")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Scalar, E> {
+        Ok(Scalar(number.into()))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar(text.into()))
+    }
+}
+
+/// How a body is packed.
+#[derive(Clone, Copy)]
+pub(super) enum Coding {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Coding {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        match headers.get(header::CONTENT_ENCODING).map(|coding| coding.to_str().unwrap_or_default().trim()) {
+            None | Some("identity") => Ok(Self::Plain),
+            Some("gzip" | "x-gzip") => Ok(Self::Gzip),
+            Some("zstd") => Ok(Self::Zstd),
+            Some(_) => Err(Problem::content_coding("gzip, zstd")),
+        }
+    }
+}
+
+/// Reads a request to its end.
+pub(super) fn read(coding: Coding, content: &mut dyn Read) -> Result<Request, Problem> {
+    let is_cut = Cell::new(false);
+    let content = Watched { content, failed: &is_cut };
+    let problem = |error: io::Error| match is_cut.get() {
+        true => depot::Error::Content(error).into(),
+        // All of it came, and is no gzip or zstd, or asks for more memory than it may.
+        false => Problem::bad_request(format!("the body cannot be unpacked: {error}")),
+    };
+    let plain: Box<dyn Read + '_> = match coding {
+        Coding::Plain => Box::new(content),
+        Coding::Gzip => Box::new(flate2::read::MultiGzDecoder::new(content)),
+        Coding::Zstd => {
+            let mut decoder = zstd::Decoder::new(content).map_err(problem)?;
+            decoder.window_log_max(WINDOW).map_err(problem)?;
+            Box::new(decoder)
+        }
+    };
+    let mut plain = BufReader::new(plain).take(LARGEST + 1);
+    let request = serde_json::from_reader(&mut plain);
+    if plain.limit() == 0 {
+        return Err(Problem::too_large(LARGEST));
+    }
+    request.map_err(|error| match error.io_error_kind() {
+        None => Problem::bad_request(format!("the body is no deploy: {error}")),
+        Some(_) => problem(error.into()),
+    })
+}
+
+/// A body, and whether reading it failed: a decoder's errors look alike whosever they are.
+struct Watched<'a> {
+    content: &'a mut dyn Read,
+    failed: &'a Cell<bool>,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.content.read(buffer).inspect_err(|error| {
+            // That is no failure: it is read again.
+            self.failed.set(error.kind() != io::ErrorKind::Interrupted);
+        })
+    }
+}
