@@ -21,7 +21,8 @@ use crate::{
 
 /// As [`check_others`], for bodies that are stored as they come.
 pub(super) fn check_wishes(headers: &HeaderMap) -> Result<(), Problem> {
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
         return Err(Problem::content_encoding());
     }
     check_others(headers)

@@ -7,7 +7,7 @@ use chrono::NaiveDateTime;
 
 use super::Problem;
 use crate::{
-    depot::{Precondition, Tags},
+    depot::{self, Precondition, Tags},
     digest::Digest,
     path::SitePath,
 };
@@ -22,6 +22,16 @@ pub(super) fn precondition(headers: &HeaderMap, file: Option<&SitePath>) -> Resu
     })
 }
 
+/// Refuses a read of another file than the one that the reader means.
+pub(super) fn check_read(headers: &HeaderMap, digest: Digest, mtime: i64) -> Result<(), Problem> {
+    let Precondition { matches, unmodified_since, .. } = precondition(headers, None)?;
+    let holds = match matches {
+        Some(tags) => tags.have(Some(digest)),
+        None => unmodified_since.is_none_or(|since| mtime <= since),
+    };
+    if holds { Ok(()) } else { Err(depot::Error::Precondition { current: Some(digest) }.into()) }
+}
+
 /// A date as RFC 9110 writes it; another is to be ignored (section 13.1.4).
 fn seconds(value: &HeaderValue) -> Option<i64> {
     Some(
@@ -34,25 +44,43 @@ fn seconds(value: &HeaderValue) -> Option<i64> {
 
 /// The tags of a header; a weak one is as good as a strong one unless the comparison is `strong`.
 fn tags(headers: &HeaderMap, name: &HeaderName, strong: bool) -> Result<Option<Tags>, Problem> {
-    let mut tags = Vec::new();
-    let mut values = headers.get_all(name).iter().peekable();
-    if values.peek().is_none() {
-        return Ok(None);
-    }
-    for value in values {
+    let (mut tags, mut is_there) = (Vec::new(), false);
+    for value in headers.get_all(name) {
         let wrong = || Problem::bad_request(format!("{name} is `*`, or entity tags in quotes with commas between"));
-        let text = value.to_str().map_err(|_| wrong())?.trim();
-        if text == "*" {
+        if value.as_bytes().trim_ascii() == b"*" {
             return Ok(Some(Tags::Any));
         }
-        for tag in text.split(',').map(str::trim) {
-            let (tag, is_weak) = tag.strip_prefix("W/").map_or((tag, false), |tag| (tag, true));
-            let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).ok_or_else(wrong)?;
-            // A tag that is no digest is somebody else's: it matches nothing.
-            tags.extend(tag.parse::<Digest>().ok().filter(|_| !(strong && is_weak)));
+        let found = listed(value.as_bytes()).filter(|tags| !tags.is_empty()).ok_or_else(wrong)?;
+        // A tag that is no digest is somebody else's: it matches nothing.
+        let digest = |tag: &[u8]| std::str::from_utf8(tag).ok()?.parse::<Digest>().ok();
+        tags.extend(found.into_iter().filter(|(_, is_weak)| !(strong && *is_weak)).filter_map(|(tag, _)| digest(tag)));
+        is_there = true;
+    }
+    Ok(is_there.then_some(Tags::These(tags)))
+}
+
+/// The tags of a list, and whether each is weak; none when it is no list of tags. A tag may hold a comma, and any byte but a
+/// quote; between two commas there may be nothing (RFC 9110, sections 5.6.1 and 8.8.3).
+fn listed(mut list: &[u8]) -> Option<Vec<(&[u8], bool)>> {
+    let mut tags = Vec::new();
+    loop {
+        list = list.trim_ascii_start();
+        list = match list {
+            [] => return Some(tags),
+            [b',', after @ ..] => after,
+            _ => {
+                let (is_weak, tag) = list.strip_prefix(b"W/").map_or((false, list), |tag| (true, tag));
+                let tag = tag.strip_prefix(b"\"")?;
+                let end = tag.iter().position(|byte| *byte == b'"')?;
+                tags.push((&tag[..end], is_weak));
+                match tag[end + 1..].trim_ascii_start() {
+                    [] => &[],
+                    [b',', after @ ..] => after,
+                    _ => return None,
+                }
+            }
         }
     }
-    Ok(Some(Tags::These(tags)))
 }
 
 /// The SHA-256 that `Content-Digest` or `Repr-Digest` announces. Other algorithms are not known here and ignored, as the
@@ -92,7 +120,11 @@ mod tests {
         let two = format!("\"other\", \"{digest}\"");
         assert_eq!(of(&two).ok(), Some(Some(Tags::These(vec![digest]))));
         assert_eq!(of(&format!("W/\"{digest}\"")).ok(), Some(Some(Tags::These(Vec::new()))), "weak is not enough");
-        assert!(of(&digest.to_string()).is_err() && of("").is_err());
+        let odd = format!("\"a,b\",, W/\"\" ,\"{digest}\" ,");
+        assert_eq!(of(&odd).ok(), Some(Some(Tags::These(vec![digest]))), "commas within and without");
+        for wrong in [&*digest.to_string(), "", ",", "\"open", "\"a\" \"b\"", "W\"a\"", "*, \"a\""] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
         let not = precondition(&with("if-none-match", &format!("W/\"{digest}\"")), None).expect("it is well written");
         assert_eq!(not.matches_not, Some(Tags::These(vec![digest])));
     }

@@ -5,12 +5,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     io::{self, BufReader, Read},
+    marker::PhantomData,
 };
 
 use axum::http::{HeaderMap, header};
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
+    de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -37,9 +38,8 @@ pub(super) struct Request {
     pub(super) base: Option<Scalar>,
     #[schema(value_type = Option<HashMap<String, Content>>)]
     pub(super) set: Option<Files>,
-    #[serde(default)]
-    #[schema(value_type = Vec<String>)]
-    pub(super) remove: Removed,
+    #[schema(value_type = Option<Vec<String>>)]
+    pub(super) remove: Option<Removed>,
     pub(super) parent: Option<Digest>,
     pub(super) message: Option<String>,
 }
@@ -55,6 +55,29 @@ struct Content {
     /// Read and not used: times are the server's. What `GET /v1/releases/{id}` gives may be sent back.
     #[serde(default, rename = "mtime")]
     _mtime: i64,
+}
+
+/// An object and nothing else: of an array serde would take the members in their order.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Members(PhantomData))
+    }
+}
+
+struct Members<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Object<T>, M::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
 }
 
 /// Files by path, none twice.
@@ -79,7 +102,7 @@ impl<'de> Visitor<'de> for Pairs {
         let mut files = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
             let path: SitePath = name.parse().map_err(M::Error::custom)?;
-            let Content { digest, size, executable, .. } = map.next_value()?;
+            let Object(Content { digest, size, executable, .. }) = map.next_value()?;
             if files.insert(path, File { digest, size, executable }).is_some() {
                 return Err(M::Error::custom(format!("{name:?} is there twice")));
             }
@@ -89,7 +112,6 @@ impl<'de> Visitor<'de> for Pairs {
 }
 
 /// Paths that are removed: a path that is named a million times takes no more memory than once.
-#[derive(Default)]
 pub(super) struct Removed(pub(super) BTreeSet<Box<str>>);
 
 impl<'de> Deserialize<'de> for Removed {
@@ -156,11 +178,14 @@ pub(super) enum Coding {
 
 impl Coding {
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        match headers.get(header::CONTENT_ENCODING).map(|coding| coding.to_str().unwrap_or_default().trim()) {
-            None | Some("identity") => Ok(Self::Plain),
-            Some("gzip" | "x-gzip") => Ok(Self::Gzip),
-            Some("zstd") => Ok(Self::Zstd),
-            Some(_) => Err(Problem::content_coding("gzip, zstd")),
+        let values = headers.get_all(header::CONTENT_ENCODING).iter();
+        let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+        let mut names = names.map(<[u8]>::to_ascii_lowercase).filter(|name| !matches!(&**name, b"" | b"identity"));
+        match (names.next().as_deref(), names.next()) {
+            (None, _) => Ok(Self::Plain),
+            (Some(b"gzip" | b"x-gzip"), None) => Ok(Self::Gzip),
+            (Some(b"zstd"), None) => Ok(Self::Zstd),
+            _ => Err(Problem::content_coding("gzip, zstd")),
         }
     }
 }
@@ -184,7 +209,7 @@ pub(super) fn read(coding: Coding, content: &mut dyn Read) -> Result<Request, Pr
         }
     };
     let mut plain = BufReader::new(plain).take(LARGEST + 1);
-    let request = serde_json::from_reader(&mut plain);
+    let request = serde_json::from_reader(&mut plain).map(|Object(request)| request);
     if plain.limit() == 0 {
         return Err(Problem::too_large(LARGEST));
     }

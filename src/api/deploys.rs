@@ -43,8 +43,8 @@ pub(super) async fn deploy(
         let Request { manifest, base, set, remove, parent, message } = request;
         check_message(message.as_deref())?;
         let remove: Vec<SitePath> = remove
-            .0
             .iter()
+            .flat_map(|remove| &remove.0)
             .map(|path| path.parse().map_err(|error: PathError| Problem::bad_path(&error.to_string())))
             .collect::<Result<_, _>>()?;
         let (base, set) = match (manifest, base, set) {

@@ -21,6 +21,7 @@ use super::{
     archive::Kind,
     body::blocking,
     caller::Reach,
+    conditions::check_read,
     range::Wanted,
     releases::Line,
     stream::{self, streamed},
@@ -81,6 +82,7 @@ async fn file(
     let name = path.as_ref().map_or("/", |path| path.as_str()).to_owned();
     let found = blocking(app, move |depot| depot.find(path.as_ref())).await?;
     let found = found.ok_or_else(|| Problem::not_found(&name))?;
+    check_read(headers, found.file.digest, found.mtime)?;
     let (tag, modified) = (etag(found.file.digest), http_date(found.mtime));
     if is_known(headers, &tag, found.mtime) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag), (header::LAST_MODIFIED, modified)]).into_response());

@@ -95,12 +95,13 @@ pub(super) fn table() -> Vec<Operation> {
             .named("readFile", "The live file, whole or one range of it")
             .with([path(), header::<String>("Range", "One range; several answer the whole"),
                    header::<String>("If-Range", "An ETag, or a time"),
+                   header::<String>("If-Match", "412 when the live file has another ETag"),
                    header::<String>("If-None-Match", "304 when the live file has this ETag"),
                    header::<String>("If-Modified-Since", "304 when the live file is not newer")])
             .answers(200, "The file; its ETag is its SHA-256", Some(bytes(ANYTHING)))
             .answers(206, "A range of it", Some(bytes(ANYTHING)))
             .answers(304, "What the client has", None)
-            .fails(&[ASKING, READING, &[BadPath, NotFound, NoSuchRange]]),
+            .fails(&[ASKING, READING, &[BadPath, NotFound, NoSuchRange, PreconditionFailed]]),
         operation(Method::PUT, FILE, UPLOAD, site::put)
             .named("putFile", "One file, published when the answer comes")
             .with([path()]).with(preconditions()).with(guards()).with(digests())
@@ -133,7 +134,7 @@ pub(super) fn table() -> Vec<Operation> {
                 .answers(200, "The page, the list, or the archive", [json::<read::Folder>(), bytes(ANYTHING)])
                 .answers(206, "A range of the page", Some(bytes(ANYTHING)))
                 .answers(304, "What the client has", None)
-                .fails(&[ASKING, READING, &[BadPath, NotFound, NoSuchRange]]),
+                .fails(&[ASKING, READING, &[BadPath, NotFound, NoSuchRange, PreconditionFailed]]),
             operation(Method::PUT, route, UPLOAD, site::put)
                 .named(ids[1], "An archive in place of all that lies in the folder")
                 .with(parameters.clone()).with(preconditions()).with(guards()).with(digests())

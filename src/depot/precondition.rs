@@ -20,7 +20,9 @@ pub enum Tags {
 }
 
 impl Tags {
-    fn have(&self, current: Option<Digest>) -> bool {
+    /// Whether they name what is there.
+    #[must_use]
+    pub fn have(&self, current: Option<Digest>) -> bool {
         match self {
             Self::Any => current.is_some(),
             Self::These(tags) => current.is_some_and(|current| tags.contains(&current)),

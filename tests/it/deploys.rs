@@ -239,6 +239,9 @@ fn a_hostile_manifest_is_refused_whole() {
         format!("{{\"manifest\":{{\"a\":{{\"digest\":\"{digest}\",\"size\":4,\"mode\":4095}}}}}}"),
         format!("{{\"manifest\":{{\"a\":{file}}},\"base\":\"1\"}}"),
         "{\"set\":{}}".into(),
+        format!("[{{\"a\":{file}}},null,null,[],null,null]"),
+        format!("{{\"manifest\":{{\"a\":[\"{digest}\",4,false,0]}}}}"),
+        "{\"base\":[[[[1]]]]}".into(),
         format!("{{\"manifest\":{{\"a\":{file}}}}} trailing"),
         "{\"manifest\":".repeat(10_000),
         "[".repeat(100_000),
@@ -249,7 +252,13 @@ fn a_hostile_manifest_is_refused_whole() {
     }
     let both = format!("{{\"manifest\":{{\"a\":{file},\"a/b\":{file}}}}}");
     assert_eq!(post(&served, "/v1/releases", &[], both).expect(409).problem(), "path-conflict");
-    post(&served, "/v1/releases", &[("content-encoding", "br")], "{}").expect(415).problem();
+    for coding in ["br", "gzip, zstd", "gzip, gzip"] {
+        post(&served, "/v1/releases", &[("content-encoding", coding)], "{}").expect(415).problem();
+    }
+    post(&served, "/v1/releases", &[("content-encoding", "gzip"), ("content-encoding", "zstd")], "{}").expect(415);
+    let nothing = "{\"base\":1,\"set\":null,\"remove\":null,\"parent\":null,\"message\":null}";
+    post(&served, "/v1/releases", &[("content-encoding", "GZip")], gzip(nothing.as_bytes())).expect(200);
+    post(&served, "/v1/releases", &[("content-encoding", ", Identity")], nothing).expect(200);
     let whole = zstandard(format!("{{\"manifest\":{{\"a\":{file}}}}}").as_bytes());
     for (coding, body) in
         [("gzip", whole.clone()), ("zstd", b"no zstd".to_vec()), ("zstd", whole[..whole.len() - 4].to_vec())]

@@ -45,6 +45,17 @@ fn a_file_is_replaced_only_by_whoever_knows_it() {
     refused(ask(&served, "PUT", path, &[("if-none-match", &format!("\"x\", {next}"))], "3"));
     ask(&served, "PUT", path, &[("if-match", "no quotes")], "3").expect(400).problem();
     assert_eq!(served.get(path).expect(200).text(), "2");
+    // Commas within tags and around them, and more than one line.
+    let odd = format!("\"a,b\",, {next} ,");
+    for headers in [&[("if-match", &*odd)][..], &[("if-match", "\"x\""), ("if-match", &*next)]] {
+        assert_eq!(ask(&served, "PUT", path, headers, "2").expect(200).json()["changed"], 0);
+    }
+    // A reader who goes on with a file, and means that one.
+    ask(&served, "GET", path, &[("if-match", &next), ("range", "bytes=0-")], "").expect(206);
+    for (name, value) in [("if-match", &*tag), ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT")] {
+        let other = refused(ask(&served, "GET", path, &[(name, value), ("range", "bytes=0-")], ""));
+        assert_eq!(format!("{:?}", other.json()["current"].as_str().expect("a digest")), next);
+    }
     assert_eq!(pod.causes().len(), 2, "nothing else was committed");
     ask(&served, "DELETE", &format!("{path}?allow-empty=true"), &[("if-match", &next)], "").expect(200);
 }
