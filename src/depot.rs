@@ -110,6 +110,9 @@ use crate::{
     volume::{self, Home, Lock, Retired, Volume},
 };
 
+/// How much longer a write waits for others of its own process than for another one.
+const QUEUE: u32 = 12;
+
 /// How a depot works.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -134,6 +137,8 @@ pub struct Depot {
     looked: Mutex<Option<Instant>>,
     /// Taken before the volume's lock: the threads of one process queue here, where waiting costs nothing.
     turn: parking_lot::Mutex<()>,
+    /// When another process last kept us from the volume. Taken after the turn.
+    refused: parking_lot::Mutex<Option<Instant>>,
     /// How long a write waits for another process to free the volume.
     patience: Duration,
     keep: Keep,
@@ -184,6 +189,7 @@ impl Depot {
             retired: Mutex::new(Retired::default()),
             looked: Mutex::new(None),
             turn: parking_lot::Mutex::new(()),
+            refused: parking_lot::Mutex::new(None),
             patience,
             keep,
             limits,
@@ -258,11 +264,23 @@ impl Depot {
         Ok(self.volume.room()?)
     }
 
-    /// Takes the volume for this thread, waiting `patience` at most for others of this process, and for other processes.
+    /// Takes the volume for this thread, waiting `patience` at most for other processes, and longer for others of this one,
+    /// as long as these get on: of many large uploads that end together, each is to be published.
     fn lock(&self, state: &State, patience: Duration) -> Result<(MutexGuard<'_, ()>, Lock), Error> {
         let start = Instant::now();
-        let turn = self.turn.try_lock_for(patience).ok_or(volume::Error::Locked { waited: patience })?;
-        let lock = state.home.lock(patience.saturating_sub(start.elapsed()))?;
+        let turn =
+            self.turn.try_lock_for(patience * QUEUE).ok_or(volume::Error::Locked { waited: patience * QUEUE })?;
+        let mut refused = self.refused.lock();
+        // Whoever waited meanwhile waited for us all.
+        let is_over = refused.is_some_and(|at| at >= start);
+        let lock = state.home.lock(if is_over { Duration::ZERO } else { patience });
+        match lock {
+            Ok(_) => *refused = None,
+            Err(_) if !is_over && patience >= self.patience => *refused = Some(Instant::now()),
+            Err(_) => {}
+        }
+        drop(refused);
+        let lock = lock?;
         // Whoever had it before us may have set this, after we were let in.
         if self.is_adrift() {
             return Err(Error::Adrift);

@@ -62,7 +62,7 @@ impl Error {
     /// Whether it is a sync that failed: final for what was to be synced.
     #[must_use]
     pub fn is_sync(&self) -> bool {
-        matches!(self.call, "fsync" | "syncfs")
+        matches!(self.call, "fsync" | "fdatasync" | "syncfs")
     }
 
     /// Whether this process may not write there.

@@ -18,7 +18,7 @@ use rustix::{
 use super::{Abilities, Directory, Error, FileSystem, place::dress_file, sync::close};
 use crate::{
     digest::{Digest, Hasher},
-    random,
+    planted, random,
 };
 
 const LOCK: &str = "lock";
@@ -26,6 +26,10 @@ const LOCK: &str = "lock";
 const TRIES: usize = 8;
 /// Bytes read at a time: what a worker holds of a file, however large.
 const CHUNK: usize = 128 * 1024;
+
+/// Bytes of a file that is synced before it is published, too: that syncs it under a lock, for which everybody else waits,
+/// and should have nothing left to do by then.
+const LARGE: u64 = 16 * 1024 * 1024;
 
 /// A locked directory for the files of one operation.
 #[derive(Debug)]
@@ -173,6 +177,9 @@ impl Staging {
         let mut file = self.directory.create(name, 0o600)?;
         let failed = |call, source| Error { call, path: self.directory.path().join(name), source };
         let (digest, size) = pass(content, |chunk| file.write_all(chunk).map_err(|error| failed("write", error)))?;
+        if size >= LARGE {
+            planted::sync(None, || fs::fdatasync(&file)).map_err(|errno| failed("fdatasync", errno.into()))?;
+        }
         close(file).map_err(|errno| failed("close", errno.into()))?;
         Ok(Staged { digest, size, executable, modified: None, name: name.into() })
     }

@@ -431,6 +431,31 @@ fn an_upload_that_waits_for_the_volume_keeps_its_place() {
 }
 
 #[test]
+fn who_waits_for_another_process_waits_ten_seconds_however_many_wait() {
+    let pod = Pod::new();
+    pod.fill(pod.folder("seed", &[("index.html", "page")])).expect(0);
+    let served = pod.serve();
+    let lock = std::fs::File::open(pod.volume().join(".longshore/lock")).expect("it is there");
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("it is taken");
+    let start = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let served = &served;
+            scope.spawn(move || {
+                let answer = served.put(&format!("/site/{number}.txt"), "x").expect(503);
+                assert_eq!(answer.problem(), "volume-locked");
+                assert!(!answer.header("retry-after").is_empty(), "{answer}");
+            });
+        }
+    });
+    let waited = start.elapsed();
+    assert!(waited > Duration::from_secs(9), "{waited:?}");
+    assert!(waited < Duration::from_secs(40), "not one after the other: {waited:?}");
+    drop(lock);
+    served.put("/site/a.txt", "x").expect(201);
+}
+
+#[test]
 fn what_the_limits_are_and_what_they_refused_is_told() {
     let (_pod, served) = small();
     assert_eq!(metric(&served, "longshore_limit_file_bytes"), 65_536.0);
@@ -554,7 +579,8 @@ impl Way {
         let digest = hex(&number.to_le_bytes());
         let tus = "Tus-Resumable: 1.0.0\r\n";
         match self {
-            Self::File => (head("PUT", &format!("/site/{number}.bin"), &length), vec![]),
+            // No two of them alike.
+            Self::File => (head("PUT", &format!("/site/{number}.bin"), &length), number.to_le_bytes().into()),
             Self::Object => (head("PUT", &format!("/v1/objects/{digest}"), &length), vec![]),
             Self::Tar | Self::Gzip | Self::Zstd | Self::Zip => {
                 (head("PATCH", &format!("/site/{number}/"), &length), vec![])
