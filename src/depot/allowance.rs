@@ -75,9 +75,10 @@ impl Allowance {
         let before = add(stays, taken.sum);
         let next = Sum { files: 1, bytes: size.unwrap_or_default() };
         let mut others = before;
+        let most = Sum { files: 1, bytes: size.unwrap_or(self.limits.file) };
         // Until it comes close to a limit nobody needs to know what each file replaces.
         if let Some(live) = &self.live
-            && (size.is_none() || taken.replaced.is_some() || self.limits.site(total, add(before, next)).is_err())
+            && (taken.replaced.is_some() || self.limits.site(total, add(before, most)).is_err())
         {
             let so_far = match taken.replaced {
                 Some(sum) => sum,

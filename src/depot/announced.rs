@@ -43,25 +43,30 @@ impl Depot {
             }
             Coming::File(path) => {
                 self.limits.file(bytes)?;
-                let (live, others) = self.beside(path)?;
-                self.limits.site(live, Sum { files: others.files + 1, bytes: others.bytes.saturating_add(bytes) })?;
+                self.check_beside(path, bytes)?;
             }
         }
         let root = self.volume.root();
         self.limits.room(bytes, self.room()?, root.capacity()?)
     }
 
-    /// What is live, altogether and without what lies at `path`.
-    fn beside(&self, path: &SitePath) -> Result<(Sum, Sum), Error> {
-        let Some(state) = self.state()? else { return Ok(Default::default()) };
-        let Some(head) = state.store.journal().head()? else { return Ok(Default::default()) };
+    /// Fails when a file of `bytes` at `path` makes the site too large.
+    fn check_beside(&self, path: &SitePath, bytes: u64) -> Result<(), Error> {
+        let file = |others: Sum| Sum { files: others.files + 1, bytes: others.bytes.saturating_add(bytes) };
+        let state = self.state()?;
+        let head = state.as_ref().map(|state| state.store.journal().head()).transpose()?.flatten();
+        let (Some(state), Some(head)) = (state, head) else {
+            return Ok(self.limits.site(Sum::default(), file(Sum::default()))?);
+        };
         let tree = Tree::<File>::new(state.store.nodes(), head.entry.release);
-        let (live, old) = (tree.total()?, tree.find(path)?);
-        let others = old.map_or(live, |old| Sum {
-            files: live.files.saturating_sub(1),
-            bytes: live.bytes.saturating_sub(old.size),
-        });
-        Ok((live, others))
+        let live = tree.total()?;
+        // What it replaces is only looked for where that matters.
+        if self.limits.site(live, file(live)).is_ok() {
+            return Ok(());
+        }
+        let old = tree.find(path)?.map_or(Sum::default(), |old| Sum { files: 1, bytes: old.size });
+        let others = Sum { files: live.files.saturating_sub(old.files), bytes: live.bytes.saturating_sub(old.bytes) };
+        Ok(self.limits.site(live, file(others))?)
     }
 
     /// Fails for a deploy beyond a limit, before anybody is asked to send an object for it.
