@@ -25,6 +25,7 @@ mod pin;
 pub mod places;
 pub mod probes;
 mod problems;
+mod queue;
 mod range;
 mod read;
 mod releases;

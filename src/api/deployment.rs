@@ -20,7 +20,7 @@ use super::{Problem, schemas};
 use crate::{depot, digest::Digest, manifest::File, path::SitePath};
 
 /// Bytes of a request, unpacked: about 400,000 files.
-const LARGEST: u64 = 64 * 1024 * 1024;
+pub(super) const LARGEST: u64 = 64 * 1024 * 1024;
 /// The largest window that a zstd body may ask for, as a power of two: 8 MiB, which RFC 9659 lets HTTP have.
 const WINDOW: u32 = 23;
 
@@ -177,6 +177,10 @@ pub(super) enum Coding {
 }
 
 impl Coding {
+    pub(super) fn is_plain(self) -> bool {
+        matches!(self, Self::Plain)
+    }
+
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let values = headers.get_all(header::CONTENT_ENCODING).iter();
         let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);

@@ -3,16 +3,19 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{self, Read},
+    io::{self, Read, Seek as _, Write as _},
     sync::{Mutex, PoisonError},
 };
 
 use super::{Change, Depot, Error, Limits, allowance::Allowance};
 use crate::{
-    disk::{Staged, Staging},
+    disk::{self, Staged, Staging},
     path::SitePath,
     source::{self, Format, Progress, Reading, Summary},
 };
+
+/// Bytes read at a time.
+const CHUNK: usize = 64 * 1024;
 
 /// What one operation has taken in so far. Dropped without a commit, it leaves nothing.
 #[derive(Debug)]
@@ -51,6 +54,27 @@ impl Ingest {
     pub(super) fn of(staging: Staging, limits: Limits) -> Self {
         let disk = (!staging.is_nowhere()).then(|| staging.directory().clone());
         Self { staging, files: Mutex::default(), allowance: Allowance::new(limits, disk) }
+    }
+
+    /// The rest of `content`, put on the disk without a name: what is to be read only once it is all here.
+    ///
+    /// # Errors
+    /// When the content ends early; when the disk refuses.
+    pub fn spool(&self, content: &mut dyn Read) -> Result<File, Error> {
+        let mut file = self.staging.scratch()?;
+        let failed =
+            |call, source| Error::from(disk::Error { call, path: self.staging.directory().path().into(), source });
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            match content.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(filled) => file.write_all(&chunk[..filled]).map_err(|error| failed("write", error))?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::of_content(error)),
+            }
+        }
+        file.rewind().map_err(|error| failed("lseek", error))?;
+        Ok(file)
     }
 
     pub(super) fn scratch(&self) -> io::Result<File> {

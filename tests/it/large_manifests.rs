@@ -86,3 +86,23 @@ fn two_hundred_thousand_files_are_deployed_changed_and_read_back() {
     timed(&served, "one file", || ask(&served, "PUT", "/site/flat/page-9.html", &[], "one")).expect(200);
     timed(&served, "rollback", || ask(&served, "POST", "/v1/rollback", &[], "{}")).expect(200);
 }
+
+#[test]
+fn many_large_deploys_at_once_take_the_memory_of_one() {
+    const AT_ONCE: usize = 8;
+    let pod = Pod::in_memory();
+    let served = pod.serve();
+    served.put("/site/index.html", "page").expect(201);
+    let packed = zstandard(manifest().as_bytes());
+    let deploy = || post(&served, &[("content-encoding", "zstd")], packed.clone()).expect(409);
+    assert_eq!(deploy().problem(), "missing-objects");
+    let one = served.peak_memory();
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| assert_eq!(deploy().json()["missing"].as_array().map(Vec::len), Some(500)));
+        }
+    });
+    // Their answers, and what the allocator keeps, come to some; seven more of them would be hundreds.
+    let more = served.peak_memory() - one;
+    assert!(more < 64 << 20, "{} MiB more than one", more >> 20);
+}
