@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     digest::Digest,
-    disk::{self, Staging},
+    disk::{self, Kind, Staging, Stat},
     entry::{Committed, Entry},
+    manifest::{Time, Tree},
     path::SitePath,
     planted::Mistake,
     store::{self, Admitted, Appended},
@@ -155,7 +156,7 @@ impl Depot {
                 let head = head.ok_or(Error::Nothing)?;
                 self.check_tops(&proposal.change)?;
                 self.purge(state, staging, &head, &proposal.change)?;
-                if self.mend(state, staging, &proposal.change)? {
+                if self.mend(state, staging, &proposal.change)? || self.hides(state, &head, &proposal.change)? {
                     self.apply(state, staging, &head)?;
                 }
                 return Ok(Tried::Done(Outcome::nothing(head)));
@@ -228,6 +229,26 @@ impl Depot {
             }
         }
         if missing.is_empty() { Ok(()) } else { Err(Error::Missing(missing.into_iter().collect())) }
+    }
+
+    /// Whether somebody changed by hand what `change` puts: the release has it, and the volume shows something else.
+    fn hides(&self, state: &State, head: &Committed, change: &Change) -> Result<bool, Error> {
+        let Change::Put { files, .. } = change else { return Ok(false) };
+        let Some(live) = self.volume.live()? else { return Ok(false) };
+        let Some(tree) = self.volume.tree(&state.home, &live)? else { return Ok(false) };
+        let times = Tree::<Time>::new(state.store.nodes(), head.entry.times);
+        for (path, staged) in files {
+            let mtime = times.find(path)?.and_then(|time| time.mtime);
+            let stat = disk::if_path(tree.stat(path))?;
+            let is_shown = |stat: Stat| {
+                stat.kind == Kind::File && mtime.is_some_and(|mtime| stat.is(staged.size, mtime, staged.executable))
+            };
+            if !stat.is_some_and(is_shown) {
+                tracing::info!(%path, "was changed by hand: what was sent now replaces it");
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Puts what was sent in place of objects that somebody wrote over; tells whether there were any. The same file sent

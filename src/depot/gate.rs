@@ -4,7 +4,11 @@
 //! whole tree that can be read; then the lock is let go, and whoever is asked looks at it. What passes counts only for the
 //! head that it was made from: when another became live, all begins again.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 
@@ -14,10 +18,9 @@ use super::{
 };
 use crate::{
     digest::Digest,
-    disk::{self, Staged, Staging},
+    disk::{self, Directory, Kind, Staged, Staging, Stat},
     entry::{Committed, Entry},
     manifest::{File, Tree},
-    path::SitePath,
     volume::{self, Layout, Lingering},
 };
 
@@ -61,8 +64,11 @@ pub(super) struct Proposed {
     notice: Notice,
     /// The tree goes when this is dropped.
     _place: Staging,
-    /// Files of the tree, each with its path, that may be the very ones that will be published.
-    shared: Vec<(SitePath, Staged)>,
+    directory: Directory,
+    /// Its files, as they were staged.
+    seen: BTreeMap<String, Seen>,
+    /// Those that the change brings: the others are live.
+    brought: BTreeSet<String>,
 }
 
 /// A release that was let pass.
@@ -107,10 +113,11 @@ impl Depot {
                 Tried::Asks(proposed) => proposed,
             };
             asked += 1;
-            if let Some(gate) = &self.gate {
-                gate.ask(&proposed.notice).map_err(|veto| Error::Vetoed(Box::new(veto)))?;
-            }
-            proposed.check_unwritten(staging)?;
+            let answer = self.gate.as_ref().map_or(Ok(()), |gate| gate.ask(&proposed.notice));
+            // Also where the answer is no: what is live may have been written to.
+            let unwritten = proposed.check_unwritten();
+            answer.map_err(|veto| Error::Vetoed(Box::new(veto)))?;
+            unwritten?;
             let Entry { previous, release, at, .. } = proposed.notice.entry;
             passed = Some(Passed { previous, release, at });
         }
@@ -148,31 +155,61 @@ impl Depot {
             Layout::Docroot | Layout::Link(_) => self.volume.live()?,
         };
         let tree = state.home.grow_proposal(&place, &nodes, planned.release, live.as_deref(), &object)?;
+        let (directory, seen) = (tree.clone(), seen(&tree)?);
         let (tree, tree_in_volume) = self.whereabouts(&tree);
         let site = Tree::<File>::new(&nodes, planned.release.manifest).total()?;
         let counts = Some(Counts::of(&planned.changes));
         let set = planned.changes.iter().filter_map(|change| change.is.map(|(file, _)| (&change.path, file.digest)));
-        let shared = set.filter_map(|(path, digest)| Some((path.clone(), (*sent.get(&digest)?).clone()))).collect();
-        Ok(Proposed { notice: Notice { entry, counts, site, tree, tree_in_volume }, _place: place, shared })
+        let brought = set.filter(|(_, digest)| sent.contains_key(digest)).map(|(path, _)| path.to_string()).collect();
+        let notice = Notice { entry, counts, site, tree, tree_in_volume };
+        Ok(Proposed { notice, _place: place, directory, seen, brought })
     }
 }
 
 impl Proposed {
-    /// Whoever writes to a file of the tree may write to what is to be published. A file that we dressed has a whole second
-    /// for its mtime; one that was written to since has not.
-    fn check_unwritten(&self, staging: &Staging) -> Result<(), Error> {
-        for (path, staged) in &self.shared {
-            let stat = disk::if_there(staging.directory().stat(&staged.name))?;
-            if stat.is_some_and(|stat| stat.size != staged.size || stat.was_written()) {
-                let why = format!("it wrote to {path} in the staged tree, which is only to be read");
-                return Err(Error::Vetoed(Box::new(Veto {
-                    why,
-                    status: None,
-                    output: String::new(),
-                    is_answer: true,
-                })));
+    /// Fails when somebody wrote to a file of the tree while it was looked at: a file that is to be published, or one that
+    /// is live, may share its bytes.
+    fn check_unwritten(&self) -> Result<(), Error> {
+        let now = seen(&self.directory)?;
+        let differs = |(path, was): &(&String, &Seen)| now.get(*path) != Some(was);
+        let mut written = self.seen.iter().filter(differs).map(|(path, _)| path.as_str()).peekable();
+        let Some(first) = written.peek().copied() else { return Ok(()) };
+        let live: Vec<&str> = written.filter(|path| !self.brought.contains(*path)).collect();
+        if !live.is_empty() {
+            tracing::error!(
+                files = live.join(", "),
+                "these files were written to in the staged tree, and are live as well: send them again"
+            );
+        }
+        let why = format!("it, or somebody else, wrote to {first} in the staged tree, which is only to be read");
+        Err(Error::Vetoed(Box::new(Veto { why, status: None, output: String::new(), is_answer: true })))
+    }
+}
+
+/// What tells whether a file was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    inode: u64,
+    size: u64,
+    mtime: (i64, u32),
+}
+
+/// All files below `tree`.
+fn seen(tree: &Directory) -> Result<BTreeMap<String, Seen>, disk::Error> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![String::new()];
+    while let Some(folder) = folders.pop() {
+        let directory = if folder.is_empty() { tree.clone() } else { tree.directory(&folder)? };
+        for name in directory.list()? {
+            let path = if folder.is_empty() { String::new() } else { format!("{folder}/") } + &name.to_string_lossy();
+            let Some(stat) = disk::if_there(directory.stat(&name))? else { continue };
+            if stat.kind == Kind::Directory {
+                folders.push(path);
+            } else {
+                let Stat { inode, size, mtime, mtime_nanos, .. } = stat;
+                files.insert(path, Seen { inode, size, mtime: (mtime, mtime_nanos) });
             }
         }
-        Ok(())
     }
+    Ok(files)
 }

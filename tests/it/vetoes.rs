@@ -474,6 +474,30 @@ fn a_hook_that_writes_to_what_it_reads_is_not_believed() {
     assert_tidy(&pod);
 }
 
+#[test]
+fn a_hook_that_writes_to_what_is_live_is_vetoed_and_told_of() {
+    let pod = Pod::new();
+    pod.fill(pod.folder("seed", &[("index.html", "good"), ("deep/a.html", "a")])).expect(0);
+    for end in ["exit 0", "exit 1"] {
+        let program = pod.program("writes", &format!("printf evil > \"$LONGSHORE_TREE/index.html\"; {end}"));
+        let served = serve(&pod, text(&program), &[]);
+        let problem = veto(served.put("/site/new.html", "new"));
+        if end == "exit 0" {
+            assert!(problem["detail"].as_str().expect("text").contains("index.html"), "{problem}");
+        }
+        served.get("/site/new.html").expect(404);
+        let log = served.log();
+        let said = log.lines().find(|line| line.contains("ERROR") && line.contains("index.html"));
+        assert!(said.is_some_and(|line| !line.contains("deep/a.html")), "{log}");
+        served.terminate().expect(0);
+        // The way out that it tells.
+        let served = pod.serve();
+        served.put("/site/index.html", "good").expect(200);
+        assert_eq!(served.get("/site/index.html").expect(200).text(), "good");
+        assert_eq!(fs::read(pod.volume().join("index.html")).expect("it is read"), b"good");
+    }
+}
+
 /// What waits to be published shares its bytes with the staged tree, so a veto that says so is not enough.
 #[test]
 fn what_a_hook_wrote_to_is_not_published_later_either() {
