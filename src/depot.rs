@@ -89,7 +89,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -159,6 +159,8 @@ pub struct Depot {
     adopts: bool,
     /// What was live where the last one reached who reaches one folder only.
     live_objects: Mutex<Option<author::LiveObjects>>,
+    /// Commits that wait for the gate's answer.
+    asking: AtomicUsize,
     /// Who writes to which upload.
     turns: uploads::Turns,
     /// Who is asked before a release is made.
@@ -200,6 +202,7 @@ impl Depot {
             cramped: AtomicBool::new(false),
             watched: Mutex::new(None),
             adopts: false,
+            asking: AtomicUsize::new(0),
             live_objects: Mutex::default(),
             turns: uploads::Turns::default(),
             gate: None,

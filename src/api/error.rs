@@ -282,6 +282,8 @@ impl From<&depot::Error> for Problem {
                 .with("files", json!(files)),
             E::EmptySite => Self::new(ProblemType::EmptySite, detail),
             E::Pinned(pin) => Self::new(ProblemType::Locked, detail).with("lock", json!(pin)),
+            E::Vetoed(veto) if veto.is_ending => Self::new(ProblemType::Restarting, detail).after(5),
+            E::TooManyAsk => Self::new(ProblemType::Overloaded, detail).after(2),
             E::Vetoed(veto) => {
                 tracing::info!(why = %detail, "a write was vetoed");
                 Self::new(ProblemType::Vetoed, detail)

@@ -30,6 +30,8 @@ use crate::{
 const BLOCKING: usize = 2_048;
 /// How long a request waits for another process that writes to the volume, before it is asked to come again.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What it takes to answer those who wait for a hook.
+const TELLING: Duration = Duration::from_secs(1);
 /// What blocking work may still take when everything else has ended.
 const LAST: Duration = Duration::from_secs(2);
 
@@ -97,7 +99,9 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
         tokio::spawn(Post { depot, to, timeout, metrics: metrics.clone() }.run(shutdown.clone()))
     });
     health.set_started();
+    let ending = tokio::spawn(end_asking(shutdown.clone(), settings.grace, asking_end.clone()));
     let cut = listener::serve(uploads.listener, api::router(app), Limits::default(), shutdown.clone()).await;
+    ending.abort();
     asking_end.begin();
     if cut > 0 {
         tracing::warn!(connections = cut, "cut at the end of the grace");
@@ -111,6 +115,13 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     }
     tracing::info!("ended");
     Ok(())
+}
+
+/// Stops waiting for what a hook says a moment before connections are cut, so that who waits is told.
+async fn end_asking(shutdown: Shutdown, grace: Duration, asking_end: Shutdown) {
+    shutdown.recv().await;
+    tokio::time::sleep(grace.saturating_sub(TELLING.min(grace / 2))).await;
+    asking_end.begin();
 }
 
 /// A program that is not there is told now, not when it is needed.

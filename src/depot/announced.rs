@@ -34,6 +34,8 @@ impl Depot {
     /// # Errors
     /// [`Error::Exceeded`], [`Error::NoRoom`]; when the disk cannot be asked.
     pub fn check_announced(&self, coming: &Coming, bytes: u64) -> Result<(), Error> {
+        // Before the journal is read: what is wrong with it may be that it is another one.
+        self.check_divergence()?;
         match coming {
             Coming::Files => self.limits.body(bytes)?,
             Coming::Piece => {}

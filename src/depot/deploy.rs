@@ -89,6 +89,7 @@ impl Depot {
 
     /// Refuses before anything has to be sent what could not be committed anyway. The commit checks again, under the lock.
     fn check_in_time(&self, parent: Option<Digest>, precondition: &Precondition) -> Result<(), Error> {
+        self.check_divergence()?;
         let Some(state) = self.state()? else { return Ok(()) };
         // Where there is no head yet, one may come by an adoption.
         let Some(head) = state.store.journal().head()? else { return Ok(()) };

@@ -93,6 +93,9 @@ pub enum Error {
     /// Each time that a release was let pass, another had become live.
     #[error("others publish faster than the pre-publish hook answers")]
     Overtaken,
+    /// Too many writes wait for who is asked.
+    #[error("too many writes wait for the pre-publish hook: send it again")]
+    TooManyAsk,
     /// Objects that a deploy names and that nobody has sent.
     #[error("{} objects are still to be sent", .0.len())]
     Missing(Vec<Digest>),

@@ -7,7 +7,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use chrono::{DateTime, Utc};
@@ -26,6 +29,8 @@ use crate::{
 
 /// How often one commit asks, when others publish meanwhile.
 pub(super) const MOST_ASKS: usize = 5;
+/// Commits that may ask at once: each keeps a thread while it waits, and readers need some, too.
+const MOST_WAITING: usize = 64;
 
 /// Who is asked before a release is made.
 pub trait Gate: fmt::Debug + Send + Sync {
@@ -47,6 +52,8 @@ pub struct Veto {
     pub output: String,
     /// Whether it is an answer: else nobody could be asked, and may be able to the next time.
     pub is_answer: bool,
+    /// Whether nobody waits any more, since this process ends.
+    pub is_ending: bool,
 }
 
 /// What became of one try to commit.
@@ -113,7 +120,9 @@ impl Depot {
                 Tried::Asks(proposed) => proposed,
             };
             asked += 1;
+            let waiting = Waiting::begin(&self.asking)?;
             let answer = self.gate.as_ref().map_or(Ok(()), |gate| gate.ask(&proposed.notice));
+            drop(waiting);
             // Also where the answer is no: what is live may have been written to.
             let unwritten = proposed.check_unwritten();
             answer.map_err(|veto| Error::Vetoed(Box::new(veto)))?;
@@ -166,6 +175,22 @@ impl Depot {
     }
 }
 
+/// One more that waits for an answer, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Result<Self, Error> {
+        let waiting = Self(count);
+        if count.fetch_add(1, Ordering::Relaxed) < MOST_WAITING { Ok(waiting) } else { Err(Error::TooManyAsk) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Proposed {
     /// Fails when somebody wrote to a file of the tree while it was looked at: a file that is to be published, or one that
     /// is live, may share its bytes.
@@ -182,7 +207,13 @@ impl Proposed {
             );
         }
         let why = format!("it, or somebody else, wrote to {first} in the staged tree, which is only to be read");
-        Err(Error::Vetoed(Box::new(Veto { why, status: None, output: String::new(), is_answer: true })))
+        Err(Error::Vetoed(Box::new(Veto {
+            why,
+            status: None,
+            output: String::new(),
+            is_answer: true,
+            is_ending: false,
+        })))
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn dress(file: &File, mtime: i64, executable: bool) -> Result<(), Err
     fs::futimens(file, &Timestamps { last_access: time, last_modification: time })
 }
 
-/// As [`dress`], by its name.
+/// Sets what a published file shows, by its name: 0644 or 0755, and its mtime. Only for a file with one name.
 ///
 /// # Errors
 /// When it is somebody else's, or the disk refuses.

@@ -66,7 +66,7 @@ pub(super) fn count(metrics: &Metrics, hook: &'static str, answer: &Result<(), V
 
 /// A hook that could not be asked.
 pub(super) fn unanswered(why: String) -> Veto {
-    Veto { why, status: None, output: String::new(), is_answer: false }
+    Veto { why, status: None, output: String::new(), is_answer: false, is_ending: false }
 }
 
 /// What a hook said, as text.
@@ -83,7 +83,7 @@ async fn refused(mut answer: Response) -> Veto {
         output.extend_from_slice(&chunk);
     }
     let why = format!("it answered {status}");
-    Veto { why, status: Some(status.as_u16().into()), output: text(&output), is_answer: true }
+    Veto { why, status: Some(status.as_u16().into()), output: text(&output), is_answer: true, is_ending: false }
 }
 
 /// An error and its causes, in one line, none twice.

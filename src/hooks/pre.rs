@@ -45,7 +45,7 @@ impl Gate for Pre {
         let message = Message::new(EVENT, proposed);
         let answer = self.runtime.block_on(async {
             tokio::select! {
-                () = self.end.recv() => Err(unanswered("this process ends".into())),
+                () = self.end.recv() => Err(Veto { is_ending: true, ..unanswered("this process ends".into()) }),
                 answer = self.caller.call(&message) => answer,
             }
         });

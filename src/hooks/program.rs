@@ -56,12 +56,12 @@ pub(super) async fn run(path: &Path, message: &Message<'_>, limit: Duration) -> 
     match running.status.take() {
         _ if !in_time => {
             let why = format!("it did not end within {limit:?}, and was killed");
-            Err(Veto { why, status: None, output, is_answer: false })
+            Err(Veto { why, status: None, output, is_answer: false, is_ending: false })
         }
         Some(status) if status.success() => Ok(()),
         Some(status) => {
             let why = format!("it ended with {status}");
-            Err(Veto { why, status: status.code(), output, is_answer: status.code().is_some() })
+            Err(Veto { why, status: status.code(), output, is_answer: status.code().is_some(), is_ending: false })
         }
         None => Err(Veto { output, ..unanswered("nobody knows how it ended".into()) }),
     }

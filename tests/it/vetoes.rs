@@ -62,7 +62,8 @@ fn hex(bytes: &[u8]) -> String {
 
 fn deploy(served: &Served, page: &str) -> Answer {
     let digest = hex(page.as_bytes());
-    served.put(&format!("/v1/objects/{digest}"), page.to_owned());
+    let sent = served.put(&format!("/v1/objects/{digest}"), page.to_owned());
+    assert!([200, 201].contains(&sent.status), "{sent}");
     let body = json!({ "manifest": { "index.html": { "digest": digest, "size": page.len() } } });
     send(served, "POST", "/v1/releases?max-delete=all", "application/json", body.to_string())
 }
@@ -609,4 +610,45 @@ fn what_is_shown_already_is_adopted_without_asking() {
     assert_eq!((pod.causes(), hook.told().len()), (vec!["adopt".to_owned()], 1));
     assert_eq!(contents(&pod.volume()), site(&[("found.html", "found")]));
     assert_tidy(&pod);
+}
+
+#[test]
+fn who_waits_for_a_hook_when_the_server_ends_is_told_to_come_again() {
+    let pod = Pod::new();
+    let asked = pod.path("asked");
+    let program = pod.program("slow", &format!("touch {}; sleep 30", text(&asked)));
+    let served = serve(&pod, text(&program), &["--grace", "4s"]);
+    let url = served.url("/site/index.html");
+    let waiting =
+        std::thread::spawn(move || call("PUT", &url, &[("authorization", &format!("Bearer {TOKEN}"))], "page"));
+    eventually("the hook is asked", Duration::from_secs(30), || asked.exists().then_some(()));
+    served.terminate().expect(0);
+    let answer = waiting.join().expect("an answer").expect(503);
+    assert_eq!(answer.problem(), "restarting");
+    assert_eq!(pod.journal().len(), 0);
+}
+
+#[test]
+fn those_who_wait_for_a_hook_leave_threads_to_readers() {
+    const WAITING: usize = 64;
+    let pod = Pod::new();
+    pod.fill(pod.folder("seed", &[("index.html", "page"), ("other.html", "other")])).expect(0);
+    let (go, asked) = (pod.path("go"), pod.path("asked"));
+    let script = format!("echo x >> {}; while ! test -e {}; do sleep 0.1; done; exit 1", text(&asked), text(&go));
+    let program = pod.program("slow", &script);
+    let served = serve(&pod, text(&program), &["--pre-publish-timeout", "10m"]);
+    let (url, token) = (served.url("/site/index.html"), format!("Bearer {TOKEN}"));
+    std::thread::scope(|scope| {
+        for _ in 0..WAITING {
+            // Deletions take no place of --max-uploads.
+            scope.spawn(|| call("DELETE", &url, &[("authorization", &token)], "").expect(422));
+        }
+        eventually("all of them wait", Duration::from_secs(80), || {
+            let lines = fs::read_to_string(&asked).ok()?.lines().count();
+            (lines == WAITING).then_some(())
+        });
+        assert_eq!(served.delete("/site/index.html").expect(503).problem(), "overloaded");
+        served.get("/site/index.html").expect(200);
+        fs::write(&go, "").expect("written");
+    });
 }
