@@ -13,6 +13,7 @@ mod deployment;
 mod deploys;
 mod error;
 mod form;
+pub mod host;
 pub mod idle;
 mod leftover;
 pub mod listener;
@@ -47,6 +48,7 @@ use std::sync::Arc;
 use axum::Router;
 
 use crate::{depot::Depot, follow::Asker, shutdown::Shutdown, telemetry::Metrics};
+use host::Hosts;
 use places::Places;
 use tokens::Tokens;
 
@@ -61,6 +63,8 @@ pub struct App {
     pub public_read: bool,
     /// How many may bring something at once.
     pub places: Places,
+    /// The names under which it may be asked for.
+    pub hosts: Hosts,
     /// Who looks at the followed source; none when none is followed.
     pub asker: Option<Asker>,
     /// What is counted.

@@ -20,6 +20,7 @@ mod tests;
 mod values;
 
 use crate::{
+    api::host::Hosts,
     depot::{Keep, Layout, Limits, When},
     hooks::Hook,
 };
@@ -130,6 +131,8 @@ pub struct Serve {
     pub access: Access,
     /// Whether reading the site needs no token.
     pub public_read: bool,
+    /// Names under which it may be asked for; none: every name.
+    pub hosts: Hosts,
     /// Sources to follow, in order of preference; none: nothing is followed.
     pub from: Vec<String>,
     /// Time between two looks at the sources.

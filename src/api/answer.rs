@@ -28,7 +28,14 @@ const MOST_CHANGES: usize = 10_000;
 /// Counts each request, and those that a limit refused.
 pub(super) async fn note(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (method, route) = (request.method().clone(), Route::of(request.uri().path()));
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    // What we answer is for programs: a browser that shows it all the same runs nothing of it, nor takes it for a page.
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
     app.metrics.request(&method, route, response.status());
     if let Some(limit) = response.extensions().get().and_then(limit) {
         app.metrics.bounds.refused(limit);

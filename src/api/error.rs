@@ -112,6 +112,11 @@ impl Problem {
         Self::new(ProblemType::ForeignOrigin, detail)
     }
 
+    pub(super) fn misdirected() -> Self {
+        let detail = "this server is not asked for under this name: --host lists those under which it is";
+        Self::new(ProblemType::Misdirected, detail)
+    }
+
     pub(super) fn no_scope(scope: Scope) -> Self {
         let scope = scope.as_str();
         let detail = format!("this token has not the scope `{scope}`: its line in the token file says scopes=…");

@@ -85,6 +85,7 @@ problem_types! {
     FileTooLarge, PAYLOAD_TOO_LARGE, "file-too-large", "A file is larger than is allowed";
     SiteTooLarge, PAYLOAD_TOO_LARGE, "site-too-large", "The site would be larger than is allowed";
     TooManyFiles, PAYLOAD_TOO_LARGE, "too-many-files", "The site would have more files than are allowed";
+    Misdirected, MISDIRECTED_REQUEST, "misdirected", "This server has other names";
     ContentEncoding, UNSUPPORTED_MEDIA_TYPE, "content-encoding", "The content is encoded";
     UnsupportedType, UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "The body is of another type";
     NoSuchRange, RANGE_NOT_SATISFIABLE, "no-such-range", "The range lies outside of the file";

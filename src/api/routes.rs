@@ -18,7 +18,7 @@ use utoipa::openapi::path::Parameter;
 use super::{
     App, Problem,
     answer::{self, Written},
-    caller, deployment, deploys, form, objects, openapi,
+    caller, deployment, deploys, form, host, objects, openapi,
     operation::{Access, Operation, bytes, header, json, must, operation, query, segment},
     pin, places,
     problems::ProblemType::{self, *},
@@ -39,7 +39,7 @@ const PIECE: &[&str] = &["application/offset+octet-stream"];
 const ANYTHING: &[&str] = &["*/*"];
 
 /// What may be wrong with any request that needs a token.
-const ASKING: &[ProblemType] = &[BadRequest, Unauthorized, Forbidden, ForeignOrigin, Overloaded, Internal];
+const ASKING: &[ProblemType] = &[Misdirected, BadRequest, Unauthorized, Forbidden, ForeignOrigin, Overloaded, Internal];
 /// With reading.
 const READING: &[ProblemType] = &[VolumeFailed, VolumeNotWritable, Damaged];
 /// With writing.
@@ -363,6 +363,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
     router
         .fallback(|uri: Uri| async move { Problem::no_such_route(uri.path()) })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(middleware::from_fn_with_state(app.clone(), host::check))
         .layer(middleware::from_fn_with_state(app.clone(), answer::note))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Problem::panicked().into_response()))
         .with_state(app)

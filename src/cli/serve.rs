@@ -81,6 +81,7 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
         depot: depot.clone(),
         tokens,
         public_read: settings.public_read,
+        hosts: settings.hosts,
         places: Places::new(settings.limits.uploads),
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),

@@ -65,8 +65,9 @@ Examples:
   Try it out on this computer, without tokens:
     longshore serve --volume ./html --no-auth --listen 127.0.0.1:8080 --probes 127.0.0.1:9090
 
-The token file has one token a line (a warning below 16 characters); a name for the journal may follow:
-    6f1c0d5b9e7a42d3a8c4 name=ci";
+The token file has one token a line (a warning below 16 characters), or sha256: and its digest; a name for the
+journal, scopes (read, upload, rollback, admin; else all) and the one folder that it reaches may follow:
+    6f1c0d5b9e7a42d3a8c4 name=ci scopes=read,upload path=blog";
 
 const EXAMPLES_VERIFY: &str = "\
 Examples:
@@ -267,13 +268,18 @@ pub(super) struct ServeFlags {
     #[arg(long, value_name = "ADDR", env = "LONGSHORE_PROBES")]
     pub(super) probes: Option<OsString>,
 
-    /// File of tokens that may write, one a line; read again when it changes
+    /// File of tokens, one a line, with what each may do; or a directory of such files. Read again when they change
     #[arg(long, value_name = "FILE", env = "LONGSHORE_TOKEN_FILE")]
     pub(super) token_file: Option<OsString>,
 
     /// Let anybody write who reaches the address, which must then be a loopback one, as in 127.0.0.1:8080
     #[arg(long, env = "LONGSHORE_NO_AUTH")]
     pub(super) no_auth: bool,
+
+    /// Name under which it may be asked for, with a port or for any, as in publish.example.com; several: each with a flag
+    /// of its own. Other names are answered 421 [default: every name]
+    #[arg(long, value_name = "HOST", env = "LONGSHORE_HOST")]
+    pub(super) host: Vec<OsString>,
 
     /// Let anybody read /site/ without a token
     #[arg(long, env = "LONGSHORE_PUBLIC_READ")]

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    Access, CheckSource, Command, Doctor, Fill, Keep, Layout, Limits, Log, Reconcile, Serve, Settings, Verify, When,
+    Access, CheckSource, Command, Doctor, Fill, Hosts, Keep, Layout, Limits, Log, Reconcile, Serve, Settings, Verify,
+    When,
     flags::{
         DoctorFlags, FillFlags, Flags, KeepFlags, LayoutFlags, LimitFlags, ReconcileFlags, ServeFlags, Verb,
         VerifyFlags,
@@ -132,6 +133,7 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
     let token_file = reading.value("token-file", flags.token_file, values::path);
     let no_auth = reading.switch("no-auth", flags.no_auth);
     let public_read = reading.switch("public-read", flags.public_read);
+    let hosts = reading.list("host", &flags.host, |name| Hosts::parse([name]).map(drop));
     let from = reading.list("from", &flags.from, check_source);
     let every = reading.value("every", flags.every, values::interval);
     let when = reading.value("when", flags.when, values::when);
@@ -164,6 +166,7 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
         probes: probes?,
         access: access?,
         public_read: public_read?,
+        hosts: Hosts::parse(hosts?.iter().map(String::as_str)).map_err(|_| Known)?,
         from: from?,
         every: every?.unwrap_or(EVERY),
         // To follow a source by the rule `empty` would be to follow nothing once it is there.

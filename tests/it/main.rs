@@ -28,6 +28,7 @@ mod heavy_bodies;
 mod hooks;
 mod hostile;
 mod hostile_archives;
+mod hosts;
 mod http;
 mod image;
 mod interleavings;
