@@ -164,7 +164,8 @@ pub(super) async fn one(
     })
     .await?;
     let bytes = files.iter().map(|listed| listed.file.size).sum();
-    let tag = etag(entry.release);
+    // Weak: entries of one release differ in what is said about them.
+    let tag = format!("W/{}", etag(entry.release));
     let whole = Whole { published: entry.into(), bytes, manifest: files };
     Ok(([(header::ETAG, tag)], stream::json(&app, whole)?).into_response())
 }

@@ -97,7 +97,7 @@ pub enum Error {
     #[error("too many writes wait for the pre-publish hook: send it again")]
     TooManyAsk,
     /// Objects that a deploy names and that nobody has sent.
-    #[error("{} objects are still to be sent", .0.len())]
+    #[error("{} still to be sent", if .0.len() == 1 { "1 object is".into() } else { format!("{} objects are", .0.len()) })]
     Missing(Vec<Digest>),
     /// An object has another size than a deploy says.
     #[error("object {digest} has {real} bytes, not {said}")]
