@@ -31,6 +31,8 @@ use crate::{
 pub(super) const MOST_ASKS: usize = 5;
 /// Commits that may ask at once: each keeps a thread while it waits, and readers need some, too.
 const MOST_WAITING: usize = 64;
+/// Files that the log names.
+const FEW: usize = 20;
 
 /// Who is asked before a release is made.
 pub trait Gate: fmt::Debug + Send + Sync {
@@ -196,14 +198,17 @@ impl Proposed {
     /// is live, may share its bytes.
     fn check_unwritten(&self) -> Result<(), Error> {
         let now = seen(&self.directory)?;
-        let differs = |(path, was): &(&String, &Seen)| now.get(*path) != Some(was);
+        let differs = |(path, was): &(&String, &Seen)| now.get(*path).is_none_or(|now| !now.is_same(was));
         let mut written = self.seen.iter().filter(differs).map(|(path, _)| path.as_str()).peekable();
         let Some(first) = written.peek().copied() else { return Ok(()) };
-        let live: Vec<&str> = written.filter(|path| !self.brought.contains(*path)).collect();
+        // A copy, or a file that is gone from the tree, is nobody's but the tree's.
+        let is_shared = |path: &&str| now.get(*path).is_some_and(|now| now.is_shared) && !self.brought.contains(*path);
+        let live: Vec<&str> = written.filter(is_shared).collect();
         if !live.is_empty() {
             tracing::error!(
-                files = live.join(", "),
-                "these files were written to in the staged tree, and are live as well: send them again"
+                count = live.len(),
+                files = live[..live.len().min(FEW)].join(", "),
+                "files were written to in the staged tree that are live as well: send them again"
             );
         }
         let why = format!("it, or somebody else, wrote to {first} in the staged tree, which is only to be read");
@@ -218,11 +223,19 @@ impl Proposed {
 }
 
 /// What tells whether a file was written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 struct Seen {
     inode: u64,
     size: u64,
     mtime: (i64, u32),
+    /// Whether it has other names: a release, or what is live, may have the same bytes.
+    is_shared: bool,
+}
+
+impl Seen {
+    fn is_same(&self, other: &Self) -> bool {
+        (self.inode, self.size, self.mtime) == (other.inode, other.size, other.mtime)
+    }
 }
 
 /// All files below `tree`.
@@ -237,8 +250,8 @@ fn seen(tree: &Directory) -> Result<BTreeMap<String, Seen>, disk::Error> {
             if stat.kind == Kind::Directory {
                 folders.push(path);
             } else {
-                let Stat { inode, size, mtime, mtime_nanos, .. } = stat;
-                files.insert(path, Seen { inode, size, mtime: (mtime, mtime_nanos) });
+                let Stat { inode, size, mtime, mtime_nanos, links, .. } = stat;
+                files.insert(path, Seen { inode, size, mtime: (mtime, mtime_nanos), is_shared: links > 1 });
             }
         }
     }

@@ -238,6 +238,8 @@ fn one_wrong_address_is_one_mistake() {
 fn settings_that_cannot_go_together_are_refused() {
     let with = |more: &[&str]| mistakes(&[&["serve"], &TOKENS[..], more].concat(), &[]);
     assert!(with(&["--every", "30s"])[0].starts_with("--every without --from"));
+    assert!(with(&["--pre-publish", "check.sh"])[0].contains("\"check.sh\" is no address"));
+    assert!(!with(&["--pre-publish", "ftp://me:secret@host/"])[0].contains("secret"));
     assert!(with(&["--probes", "0.0.0.0:8080"])[0].contains("an address each"));
     serve(&[&TOKENS[..], &["--listen", "127.0.0.1:0", "--probes", "127.0.0.1:0"]].concat(), &[]);
 }
@@ -253,7 +255,7 @@ fn a_limit_that_makes_no_sense_is_refused() {
         ("--max-files", "0", "is not a whole number from 1"),
         ("--max-files", "many", "is not a whole number from 1"),
         ("--max-uploads", "1001", "1001 are too many: at most 1000"),
-        ("--upload-age", "0s", "0ns is too short: 1s is the least"),
+        ("--upload-age", "0s", "\"0s\" is too short: 1s is the least"),
         ("--upload-age", "24", "\"24\" has no unit"),
         ("--min-free", "100%", "write a whole number from 0% to 99%"),
         ("--min-free", "a bit", "is not a size"),

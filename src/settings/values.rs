@@ -21,9 +21,13 @@ fn text(value: &OsStr) -> Result<&str, String> {
     value.to_str().map(str::trim).ok_or_else(|| "it is not UTF-8".to_owned())
 }
 
-/// A hook. What is wrong is said without it: it may have a secret.
+/// A hook. What is wrong is said without it where it looks like an address: that may have a secret.
 pub(super) fn hook(value: &OsStr) -> Result<Hook, String> {
-    text(value)?.parse().map_err(str::to_owned)
+    let text = text(value)?;
+    text.parse().map_err(|why: &str| match text.contains([':', '@', '?']) {
+        true => why.to_owned(),
+        false => why.replacen("it", &format!("{text:?}"), 1),
+    })
 }
 
 /// A path may be any bytes.
@@ -153,7 +157,7 @@ pub(super) fn filter(value: &OsStr) -> Result<Targets, String> {
 /// A time between two looks.
 pub(super) fn interval(value: &OsStr) -> Result<Duration, String> {
     match duration(value)? {
-        time if time < SHORTEST_INTERVAL => Err(format!("{time:?} is too short: 100ms is the least")),
+        time if time < SHORTEST_INTERVAL => Err(format!("{:?} is too short: 100ms is the least", text(value)?)),
         time => Ok(time),
     }
 }
@@ -161,7 +165,7 @@ pub(super) fn interval(value: &OsStr) -> Result<Duration, String> {
 /// How old something may become; the disk tells of seconds.
 pub(super) fn age(value: &OsStr) -> Result<Duration, String> {
     match duration(value)? {
-        time if time < SHORTEST_AGE => Err(format!("{time:?} is too short: 1s is the least")),
+        time if time < SHORTEST_AGE => Err(format!("{:?} is too short: 1s is the least", text(value)?)),
         time => Ok(time),
     }
 }
