@@ -1,10 +1,18 @@
 //! File systems of other kinds: an image in a file, mounted by root through a loop device.
 
-use std::{fs::File, path::Path, process::Command};
+use std::{
+    fs::File,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use tempfile::NamedTempFile;
 
 use crate::{part, pod::text, run::Runs as _};
+
+/// How long an unmount is tried again.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A mounted file system, unmounted when dropped.
 pub(crate) struct Image {
@@ -36,9 +44,16 @@ impl Image {
         command
     }
 
-    /// Unmounts it and mounts it again. Nobody may have a file open there.
+    /// Unmounts it and mounts it again. Nobody may have a file open there for long: a child that another test just started
+    /// holds copies of our descriptors until it becomes its program.
     pub(crate) fn mount_again(&self) {
-        Command::new("umount").arg(&self.at).run().expect(0);
+        let start = Instant::now();
+        let mut unmounted = Command::new("umount").arg(&self.at).run();
+        while unmounted.stderr.contains("busy") && start.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(20));
+            unmounted = Command::new("umount").arg(&self.at).run();
+        }
+        unmounted.expect(0);
         self.mount_command().run().expect(0);
     }
 }
