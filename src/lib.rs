@@ -5,7 +5,7 @@
 //! ```text
 //! main → cli → settings
 //!         ↓
-//!    api  follow  upkeep  inspect  doctor   (telemetry, shutdown: for cli and the first four)
+//!    api  follow  upkeep  inspect  doctor   (telemetry, shutdown, sandbox: for cli, some for the first four)
 //!       ↘   ↓      ↙     ↙       ↙
 //!       depot              the one room that holds a store and a volume: commit and apply
 //!    ↙    ↓    ↘
@@ -32,6 +32,7 @@ pub mod manifest;
 pub mod path;
 pub mod planted;
 pub mod random;
+pub mod sandbox;
 pub mod settings;
 pub mod shutdown;
 pub mod source;

@@ -30,8 +30,22 @@ use crate::{
 pub struct Settings {
     /// What to log, and how.
     pub log: Log,
+    /// Whether to be confined to the volume.
+    pub sandbox: Confine,
     /// What to do.
     pub command: Command,
+}
+
+/// How much the process wants to be confined to the volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Confine {
+    /// As far as the kernel can.
+    #[default]
+    Auto,
+    /// Or not start.
+    Required,
+    /// Not at all.
+    Off,
 }
 
 /// What to log, and how.

@@ -1,13 +1,19 @@
 //! `longshore serve`: stays beside the application, takes uploads, and perhaps follows a source.
 
 use std::{
-    fs, io::Write as _, net::SocketAddr, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, time::Duration,
+    fs,
+    io::Write as _,
+    net::{self, SocketAddr},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, anyhow};
 use tokio::{net::TcpListener, runtime, task::JoinHandle};
 
-use super::{Failure, exit::Exit, locations};
+use super::{Failure, confine::confine, exit::Exit, locations};
 use crate::{
     api::{
         self, App,
@@ -20,7 +26,7 @@ use crate::{
     follow::{self, Follow},
     hooks::{Post, Pre},
     inspect::Inspect,
-    settings::{Access, Serve},
+    settings::{Access, Confine, Serve},
     shutdown::Shutdown,
     telemetry::{Heights, Metrics},
     upkeep::Upkeep,
@@ -35,33 +41,36 @@ const TELLING: Duration = Duration::from_secs(1);
 /// What blocking work may still take when everything else has ended.
 const LAST: Duration = Duration::from_secs(2);
 
-pub(super) fn run(settings: Serve) -> Result<(), Failure> {
+pub(super) fn run(settings: Serve, sandbox: Confine) -> Result<(), Failure> {
+    check_hooks(&settings)?;
+    let options =
+        Options { patience: PATIENCE, layout: settings.layout.clone(), keep: settings.keep, limits: settings.limits };
+    let depot = Depot::open(&settings.volume, options)?;
+    let bound = Bound::by(&settings)?;
+    // Before there is a second thread.
+    confine(sandbox, &settings)?;
     let runtime = runtime::Builder::new_multi_thread().max_blocking_threads(BLOCKING).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::other(error.into()))?;
-    let done = runtime.block_on(serve(settings));
+    let done = runtime.block_on(serve(settings, depot, bound));
     runtime.shutdown_timeout(LAST);
     done
 }
 
-async fn serve(settings: Serve) -> Result<(), Failure> {
+async fn serve(settings: Serve, depot: Depot, bound: Bound) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals(settings.grace).map_err(|error| Failure::other(error.into()))?;
     let metrics = Arc::new(Metrics::new());
     let from = locations(&settings.from)?;
-    check_hooks(&settings)?;
     // From when on nobody waits for what a hook says.
     let asking_end = Shutdown::new(Duration::ZERO);
     let gate = gate(&settings, &metrics, &asking_end)?;
-    let options = Options { patience: PATIENCE, layout: settings.layout, keep: settings.keep, limits: settings.limits };
-    let depot = Arc::new(Depot::open(&settings.volume, options)?.adopting(settings.adopt_changes).asking(gate));
-    let (uploads, probes) = (bind(settings.listen).await?, bind(settings.probes).await?);
-    if let Some(file) = &settings.addresses_file {
-        announce(file, &uploads, &probes).map_err(Failure::other)?;
-    }
+    let depot = Arc::new(depot.adopting(settings.adopt_changes).asking(gate));
+    let (listen, probes_at) = (bound.uploads.address, bound.probes.address);
+    let (uploads, probes) = (bound.uploads.listener()?, bound.probes.listener()?);
     let health = Arc::new(Health::new(shutdown.clone()));
     // Probes answer from here on, and until everything else has ended.
     let probe_end = Shutdown::new(Duration::ZERO);
     let probing = tokio::spawn(listener::serve(
-        probes.listener,
+        probes,
         probes::router(health.clone(), metrics.clone()),
         Limits::default(),
         probe_end.clone(),
@@ -86,7 +95,7 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     });
-    tracing::info!(listen = %uploads.address, probes = %probes.address, "serving");
+    tracing::info!(%listen, probes = %probes_at, "serving");
     let tending = tokio::spawn(Upkeep { depot: depot.clone(), metrics: metrics.clone() }.run(shutdown.clone()));
     let inspect = Inspect { depot: depot.clone(), volume: settings.volume, metrics: metrics.clone() };
     let inspecting = tokio::spawn(inspect.run(shutdown.clone()));
@@ -101,7 +110,7 @@ async fn serve(settings: Serve) -> Result<(), Failure> {
     });
     health.set_started();
     let ending = tokio::spawn(end_asking(shutdown.clone(), settings.grace, asking_end.clone()));
-    let cut = listener::serve(uploads.listener, api::router(app), Limits::default(), shutdown.clone()).await;
+    let cut = listener::serve(uploads, api::router(app), Limits::default(), shutdown.clone()).await;
     ending.abort();
     asking_end.begin();
     if cut > 0 {
@@ -142,22 +151,46 @@ fn gate(settings: &Serve, metrics: &Arc<Metrics>, end: &Shutdown) -> Result<Opti
     Ok(Some(Arc::new(pre.map_err(|error| Failure::other(error.into()))?)))
 }
 
-/// An address that is ours.
+/// The addresses that are ours.
 struct Bound {
-    listener: TcpListener,
+    uploads: Port,
+    probes: Port,
+}
+
+impl Bound {
+    fn by(settings: &Serve) -> Result<Self, Failure> {
+        let bound = Self { uploads: Port::bind(settings.listen)?, probes: Port::bind(settings.probes)? };
+        if let Some(file) = &settings.addresses_file {
+            announce(file, &bound).map_err(Failure::other)?;
+        }
+        Ok(bound)
+    }
+}
+
+/// One of them.
+struct Port {
+    listener: net::TcpListener,
     address: SocketAddr,
 }
 
-async fn bind(address: SocketAddr) -> Result<Bound, Failure> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"));
-    let listener = listener.map_err(Failure::other)?;
-    let address = listener.local_addr().map_err(|error| Failure::other(error.into()))?;
-    Ok(Bound { listener, address })
+impl Port {
+    fn bind(address: SocketAddr) -> Result<Self, Failure> {
+        let listener = net::TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"));
+        let listener = listener.map_err(Failure::other)?;
+        let address = listener.local_addr().map_err(|error| Failure::other(error.into()))?;
+        Ok(Self { listener, address })
+    }
+
+    /// For the runtime in which this is called.
+    fn listener(self) -> Result<TcpListener, Failure> {
+        let listener = self.listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(self.listener));
+        listener.map_err(|error| Failure::other(error.into()))
+    }
 }
 
 /// Tells whoever started us with port 0 which ports they are. The file appears whole.
 #[expect(clippy::disallowed_methods, reason = "the operator's own file, not on the volume")]
-fn announce(file: &Path, uploads: &Bound, probes: &Bound) -> anyhow::Result<()> {
+fn announce(file: &Path, Bound { uploads, probes }: &Bound) -> anyhow::Result<()> {
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temporary = directory.join(format!(".addresses-{}", std::process::id()));
     let write = || {

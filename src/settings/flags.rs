@@ -105,6 +105,11 @@ pub(super) struct Flags {
     #[arg(long, global = true, value_name = "FORMAT", env = "LONGSHORE_LOG_FORMAT", help_heading = "Logging")]
     pub(super) log_format: Option<OsString>,
 
+    /// Whether the kernel (landlock) confines this process to the volume: auto (as far as it can), required or off. `doctor` is
+    /// not confined [default: auto]
+    #[arg(long, global = true, value_name = "MODE", env = "LONGSHORE_SANDBOX", help_heading = "Sandbox")]
+    pub(super) sandbox: Option<OsString>,
+
     #[command(subcommand)]
     pub(super) verb: Verb,
 }

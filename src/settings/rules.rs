@@ -30,6 +30,7 @@ const VOLUME_EXAMPLE: &str = "/usr/share/nginx/html";
 pub(super) fn settings(flags: Flags, check_source: CheckSource, reading: &mut Reading<'_>) -> Option<Settings> {
     let filter = reading.value("log", flags.log, values::filter);
     let format = reading.value("log-format", flags.log_format, values::log_format);
+    let sandbox = reading.value("sandbox", flags.sandbox, values::confine);
     let command = match flags.verb {
         Verb::Fill(flags) => fill(flags, check_source, reading).map(Command::Fill),
         Verb::Serve(flags) => serve(*flags, check_source, reading).map(|serve| Command::Serve(Box::new(serve))),
@@ -38,7 +39,7 @@ pub(super) fn settings(flags: Flags, check_source: CheckSource, reading: &mut Re
         Verb::Reconcile(flags) => reconcile(flags, reading).map(Command::Reconcile),
     };
     let log = Log { filter: filter.ok()?.unwrap_or_else(values::default_filter), format: format.ok()? };
-    Some(Settings { log, command: command.ok()? })
+    Some(Settings { log, sandbox: sandbox.ok()?.unwrap_or_default(), command: command.ok()? })
 }
 
 fn fill(flags: FillFlags, check_source: CheckSource, reading: &mut Reading<'_>) -> Result<Fill, Known> {

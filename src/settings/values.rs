@@ -6,7 +6,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use bytesize::ByteSize;
 
-use super::{Hook, Layout, LogFormat, Side, When};
+use super::{Confine, Hook, Layout, LogFormat, Side, When};
 use crate::depot::MinFree;
 
 /// The shortest time between two looks at a source: below it a volume does nothing else.
@@ -105,6 +105,15 @@ pub(super) fn side(value: &OsStr) -> Result<Side, String> {
         "store" => Ok(Side::Store),
         "volume" => Ok(Side::Volume),
         other => Err(format!("{other:?} is neither store nor volume")),
+    }
+}
+
+pub(super) fn confine(value: &OsStr) -> Result<Confine, String> {
+    match text(value)? {
+        "auto" => Ok(Confine::Auto),
+        "required" => Ok(Confine::Required),
+        "off" => Ok(Confine::Off),
+        other => Err(format!("{other:?} is none of auto, required, off")),
     }
 }
 

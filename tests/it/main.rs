@@ -57,6 +57,7 @@ mod reading;
 mod retention;
 mod run;
 mod s3;
+mod sandbox;
 mod scopes;
 mod served;
 mod settings;
