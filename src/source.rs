@@ -75,6 +75,14 @@ pub struct Reading<'a> {
     pub is_one_of_many: bool,
 }
 
+impl Reading<'_> {
+    /// Bytes of names, and of a zip's directory, that an archive may make us hold.
+    const fn most_names(&self) -> u64 {
+        let mib = if self.is_one_of_many { 24 } else { 64 };
+        mib << 20
+    }
+}
+
 /// What was read.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {

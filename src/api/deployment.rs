@@ -17,12 +17,24 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{Problem, schemas};
-use crate::{depot, digest::Digest, manifest::File, path::SitePath};
+use crate::{
+    depot::{self, Exceeded},
+    digest::Digest,
+    manifest::File,
+    path::SitePath,
+};
 
 /// Bytes of a request, unpacked: about 400,000 files.
 pub(super) const LARGEST: u64 = 64 * 1024 * 1024;
 /// The largest window that a zstd body may ask for, as a power of two: 8 MiB, which RFC 9659 lets HTTP have.
 const WINDOW: u32 = 23;
+
+thread_local! {
+    /// Files that the body which this thread reads may still name: serde hands nothing of ours to what it calls.
+    static LEFT: Cell<u64> = const { Cell::new(0) };
+    /// Whether it named more.
+    static IS_OVER: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Paths that may be removed: as many as there is room for with their digests.
 const MOST_REMOVED: usize = 400_000;
@@ -101,6 +113,12 @@ impl<'de> Visitor<'de> for Pairs {
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Files, M::Error> {
         let mut files = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
+            let left = LEFT.get();
+            if left == 0 {
+                IS_OVER.set(true);
+                return Err(M::Error::custom("too many files"));
+            }
+            LEFT.set(left - 1);
             let path: SitePath = name.parse().map_err(M::Error::custom)?;
             let Object(Content { digest, size, executable, .. }) = map.next_value()?;
             if files.insert(path, File { digest, size, executable }).is_some() {
@@ -194,8 +212,10 @@ impl Coding {
     }
 }
 
-/// Reads a request to its end.
-pub(super) fn read(coding: Coding, content: &mut dyn Read) -> Result<Request, Problem> {
+/// Reads a request to its end, or until it names more than so many files.
+pub(super) fn read(coding: Coding, content: &mut dyn Read, most: u64) -> Result<Request, Problem> {
+    LEFT.set(most);
+    IS_OVER.set(false);
     let is_cut = Cell::new(false);
     let content = Watched { content, failed: &is_cut };
     let problem = |error: io::Error| match is_cut.get() {
@@ -216,6 +236,10 @@ pub(super) fn read(coding: Coding, content: &mut dyn Read) -> Result<Request, Pr
     let request = serde_json::from_reader(&mut plain).map(|Object(request)| request);
     if plain.limit() == 0 {
         return Err(Problem::too_large(LARGEST));
+    }
+    if IS_OVER.get() {
+        // The rest need not be read to know.
+        return Err(depot::Error::from(Exceeded::Files { limit: most, wanted: most.saturating_add(1) }).into());
     }
     request.map_err(|error| match error.io_error_kind() {
         None => Problem::bad_request(format!("the body is no deploy: {error}")),

@@ -21,7 +21,7 @@ use super::{
     wishes::Wishes,
 };
 use crate::{
-    depot::{self, Author, Deploy, Guard, Outcome, Precondition},
+    depot::{self, Author, Deploy, Depot, Guard, Outcome, Precondition},
     path::{PathError, SitePath},
 };
 
@@ -50,7 +50,7 @@ pub(super) async fn deploy(
         let is_all = (first.len() as u64) < SMALL;
         if is_all && coding.is_plain() {
             content.check()?;
-            return commit(&at_work, read(coding, &mut &*first)?, wish);
+            return commit(&at_work, read(coding, &mut &*first, most_files(depot))?, wish);
         }
         // Its bytes lie on the disk first: a client that sends slowly keeps nobody waiting.
         let rest = match is_all {
@@ -58,15 +58,21 @@ pub(super) async fn deploy(
             false => Some(depot.ingest_nowhere()?.spool(&mut Read::take(&mut *content, LARGEST + 1 - SMALL))?),
         };
         content.check()?;
+        let most = most_files(depot);
         in_turn(move || {
             let request = match rest {
-                Some(rest) => read(coding, &mut first.chain(rest)),
-                None => read(coding, &mut &*first),
+                Some(rest) => read(coding, &mut first.chain(rest), most),
+                None => read(coding, &mut &*first, most),
             };
             commit(&at_work, request?, wish)
         })
     });
     Ok(Written::release(&outcome.await?).into_response())
+}
+
+/// Files that a deploy may name. A site that has more than clients may bring can still be sent again.
+fn most_files(depot: &Depot) -> u64 {
+    depot.limits().files.max(depot.size().map_or(0, |size| size.files))
 }
 
 /// What the headers of a deploy say.

@@ -38,7 +38,7 @@ impl Default for Limits {
         Self {
             file: 10 * GIB,
             site: 100 * GIB,
-            files: 500_000,
+            files: 100_000,
             uploads: 256,
             upload_age: Duration::from_hours(24),
             min_free: MinFree::Usual,

@@ -143,7 +143,7 @@ pub(super) struct LimitFlags {
     #[arg(long, value_name = "SIZE", env = "LONGSHORE_MAX_SITE", help_heading = LIMITS)]
     pub(super) max_site: Option<OsString>,
 
-    /// Files that a release may have [default: 500000]
+    /// Files that a release may have [default: 100000]
     #[arg(long, value_name = "COUNT", env = "LONGSHORE_MAX_FILES", help_heading = LIMITS)]
     pub(super) max_files: Option<OsString>,
 

@@ -310,7 +310,7 @@ fn help_teaches_by_examples() {
             "Limits (",
             "[default: 10GiB]",
             "[default: 100GiB]",
-            "[default: 500000]",
+            "[default: 100000]",
             "[default: 1%, at most 1GiB]",
         ])
     {

@@ -160,7 +160,7 @@ fn read_zstd(place: &str, bytes: &mut impl BufRead, window: u32, reading: &Readi
 
 fn read_tar(place: &str, bytes: &mut dyn Read, reading: &Reading<'_>) -> Result<Summary, Error> {
     // Headers are read in 512 bytes each; a decompressor should not be asked for less than it likes to give.
-    Tar::new(place, &mut BufReader::with_capacity(BUFFER, bytes)).read(reading)
+    Tar::new(place, &mut BufReader::with_capacity(BUFFER, bytes), reading).read(reading)
 }
 
 fn not_empty(place: &str, summary: Summary) -> Result<Summary, Error> {

@@ -86,3 +86,66 @@ fn a_small_body_takes_little_memory_whatever_it_says() {
     assert_eq!(pod.causes().len(), 1);
     assert_eq!(staging_leftovers(&pod.volume()).iter().filter(|path| path.is_file()).count(), 0);
 }
+
+/// A zip of so many empty files, which its directory says of itself in a zip64 record.
+fn zip_of(count: u32) -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for n in 0..count {
+        let (name, offset) = (format!("{n:x}"), bytes.len() as u32);
+        let about =
+            [&[20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0][..], &[0; 12], &(name.len() as u16).to_le_bytes(), &[0; 2]].concat();
+        bytes.extend([b"PK\x03\x04", &*about, name.as_bytes()].concat());
+        directory.extend([b"PK\x01\x02\x14\0", &*about, &[0; 10], &offset.to_le_bytes(), name.as_bytes()].concat());
+    }
+    let (start, length) = (bytes.len() as u64, directory.len() as u64);
+    bytes.extend(directory);
+    let end = bytes.len() as u64;
+    let number = |number: u64| number.to_le_bytes();
+    bytes.extend([b"PK\x06\x06", &number(44)[..], &[45, 0, 45, 0], &[0; 8]].concat());
+    bytes.extend([number(count.into()), number(count.into()), number(length), number(start)].concat());
+    bytes.extend([b"PK\x06\x07", &[0; 4][..], &number(end), &[1, 0, 0, 0]].concat());
+    bytes.extend([b"PK\x05\x06\0\0\0\0", &[0xff; 12][..], &[0; 2]].concat());
+    bytes
+}
+
+/// A tar of so many empty files.
+fn tar_of(count: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for n in 0..count {
+        let mut header = ::tar::Header::new_ustar();
+        header.set_path(format!("{n:x}")).expect("a name");
+        header.set_size(0);
+        header.set_mode(0o644);
+        header.set_cksum();
+        bytes.extend(header.as_bytes());
+    }
+    bytes.resize(bytes.len() + 1_024, 0);
+    bytes
+}
+
+#[test]
+fn a_million_of_anything_is_refused_within_the_memory_that_one_client_may_take() {
+    let pod = Pod::in_memory();
+    let served = pod.serve_with(&["--max-files", "20000"]);
+    served.put("/site/index.html", "page").expect(201);
+    let idle = served.peak_memory();
+    let file = format!("{{\"digest\":\"{}\",\"size\":4}}", hex(b"page"));
+    let named = |name: &dyn Fn(u32) -> String| {
+        let files: Vec<String> = (0..1_000_000).map(|n| format!("\"{}\":{file}", name(n))).collect();
+        zstandard(format!("{{\"manifest\":{{{}}}}}", files.join(",")).as_bytes())
+    };
+    let small = zip_of(20_001);
+    let refused = |what: &str, answer: Answer, status: u16, problem: &str| {
+        assert_eq!((answer.status, &*answer.problem()), (status, problem), "{what}: {answer}");
+        let more = served.peak_memory() - idle;
+        assert!(more < 128 << 20, "{what}: {} MiB more than before", more >> 20);
+    };
+    refused("a manifest", deploy(&served, named(&|n| format!("{n:x}"))), 413, "too-many-files");
+    let set = String::from_utf8(zstd::decode_all(&*named(&|n| format!("{n:x}"))).expect("it is packed")).expect("text");
+    let set = format!("{{\"base\":1,\"set\":{}", set.trim_start_matches("{\"manifest\":"));
+    refused("changes", deploy(&served, zstandard(set.as_bytes())), 413, "too-many-files");
+    refused("a zip's directory", served.put("/site/", zip_of(1_000_000)), 422, "bad-archive");
+    refused("a zip", served.put("/site/", small), 413, "too-many-files");
+    refused("a tar", served.put("/site/", tar_of(40_000)), 413, "too-many-files");
+    assert_eq!(pod.causes().len(), 1);
+}

@@ -58,7 +58,7 @@ fn timed<T>(served: &Served, what: &str, work: impl FnOnce() -> T) -> T {
 #[test]
 fn two_hundred_thousand_files_are_deployed_changed_and_read_back() {
     let pod = Pod::in_memory();
-    let served = pod.serve();
+    let served = pod.serve_with(&["--max-files", "300000"]);
     for n in 0..500 {
         served.put(&format!("/v1/objects/{}", hex(content(n).as_bytes())), content(n)).expect(201);
     }
@@ -91,7 +91,7 @@ fn two_hundred_thousand_files_are_deployed_changed_and_read_back() {
 fn many_large_deploys_at_once_take_the_memory_of_one() {
     const AT_ONCE: usize = 8;
     let pod = Pod::in_memory();
-    let served = pod.serve();
+    let served = pod.serve_with(&["--max-files", "300000"]);
     served.put("/site/index.html", "page").expect(201);
     let packed = zstandard(manifest().as_bytes());
     let deploy = || post(&served, &[("content-encoding", "zstd")], packed.clone()).expect(409);

@@ -5,21 +5,20 @@ use std::collections::HashSet;
 use super::super::{Error, tree::MOST_FILES};
 use crate::path::SitePath;
 
-/// Bytes of all names in one archive: names compress well, so a small archive can hold very many.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
-
 /// The names seen so far.
 pub(super) struct Names<'a> {
     place: &'a str,
+    /// Bytes that all names may have: names compress well, so a small archive can hold very many.
+    most: u64,
     files: HashSet<SitePath>,
     folders: HashSet<SitePath>,
-    bytes: usize,
+    bytes: u64,
 }
 
 impl<'a> Names<'a> {
     /// None seen; `place` is the archive.
-    pub(super) fn new(place: &'a str) -> Self {
-        Self { place, files: HashSet::new(), folders: HashSet::new(), bytes: 0 }
+    pub(super) fn new(place: &'a str, most: u64) -> Self {
+        Self { place, most, files: HashSet::new(), folders: HashSet::new(), bytes: 0 }
     }
 
     /// Takes the name of a file.
@@ -32,7 +31,7 @@ impl<'a> Names<'a> {
             return Err(self.refused(&path, "is both a file and a folder"));
         }
         self.parents(&path)?;
-        self.bytes += path.as_str().len();
+        self.bytes += path.as_str().len() as u64;
         self.files.insert(path.clone());
         Ok(path)
     }
@@ -50,11 +49,10 @@ impl<'a> Names<'a> {
     }
 
     fn parse(&self, name: &[u8]) -> Result<SitePath, Error> {
-        if self.files.len() >= MOST_FILES || self.bytes > MOST_BYTES {
-            return Err(Error::malformed(
-                self.place,
-                "it holds too many names: at most a million files, 64 MiB of names",
-            ));
+        if self.files.len() >= MOST_FILES || self.bytes > self.most {
+            let most = self.most >> 20;
+            let why = format!("it holds too many names: at most a million files, {most} MiB of names");
+            return Err(Error::malformed(self.place, why));
         }
         SitePath::from_bytes(name).map_err(|source| Error::Path { place: self.place.into(), source })
     }
@@ -75,7 +73,7 @@ impl<'a> Names<'a> {
         if self.files.contains(&folder) {
             return Err(self.refused(&folder, "is both a file and a folder"));
         }
-        let length = folder.as_str().len();
+        let length = folder.as_str().len() as u64;
         if self.folders.insert(folder) {
             self.bytes += length;
         }

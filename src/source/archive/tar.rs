@@ -67,8 +67,8 @@ fn size(header: &Header) -> Option<u64> {
 
 impl<'a> Tar<'a> {
     /// `place` is the archive's name for messages.
-    pub(super) fn new(place: &'a str, bytes: &'a mut dyn Read) -> Self {
-        let names = Names::new(place);
+    pub(super) fn new(place: &'a str, bytes: &'a mut dyn Read, reading: &Reading<'_>) -> Self {
+        let names = Names::new(place, reading.most_names());
         Self { place, bytes, names, long_name: None, pax: None, summary: Summary::default() }
     }
 

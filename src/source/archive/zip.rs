@@ -21,8 +21,6 @@ use super::{
     name::Names,
 };
 
-/// Bytes read before the first file: the directory, about a hundred for each entry. It is held in memory.
-const LARGEST_DIRECTORY: u64 = 64 * 1024 * 1024;
 /// Bytes of the record that ends an archive, without its comment.
 const END: usize = 22;
 /// The bits of a Unix mode that say of which type a file is (`inode(7)`).
@@ -35,14 +33,15 @@ const FOLDER: u32 = 0o040_000;
 /// Hands all files over.
 pub(super) fn read(place: &str, file: &File, reading: &Reading<'_>) -> Result<Summary, Error> {
     let broken = |error: ZipError| describe(place, "", &error);
-    let left = Cell::new(LARGEST_DIRECTORY);
+    // The directory, about a hundred bytes for each entry, is held in memory.
+    let left = Cell::new(reading.most_names());
     let bytes = BufReader::new(Bounded { file, left: &left });
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
     let mut archive = ZipArchive::with_config(config, bytes).map_err(broken)?;
     left.set(u64::MAX);
     ends_the_file(file, archive.comment()).map_err(|why| Error::malformed(place, why))?;
     archive.validate_header_consistency().map_err(broken)?;
-    let mut names = Names::new(place);
+    let mut names = Names::new(place, reading.most_names());
     let mut summary = Summary::default();
     for index in 0..archive.len() {
         let entry = archive.by_index_data(index).map_err(broken)?;
@@ -151,7 +150,7 @@ impl Read for Bounded<'_> {
         let read = self.file.read(buffer)?;
         match self.left.get().checked_sub(read as u64) {
             Some(left) => self.left.set(left),
-            None => return Err(io::Error::other("its directory is larger than 64 MiB")),
+            None => return Err(io::Error::other("its directory is too large: make it a tar")),
         }
         Ok(read)
     }
