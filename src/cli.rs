@@ -1,6 +1,7 @@
 //! The commands: from settings to an exit code.
 
 mod confine;
+mod descriptors;
 mod doctor;
 pub mod exit;
 mod failure;

@@ -173,6 +173,19 @@ pub struct Serve {
     pub keep: Keep,
     /// How much clients may bring.
     pub limits: Limits,
+    /// How many may be connected.
+    pub crowd: Crowd,
+}
+
+/// How many may come at once, and how many of them from one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crowd {
+    /// Connections.
+    pub connections: usize,
+    /// Connections of one client.
+    pub client_connections: usize,
+    /// Requests with a body of one client.
+    pub client_uploads: usize,
 }
 
 /// Who may write.

@@ -7,9 +7,11 @@ use std::io::IsTerminal;
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt, util::TryInitError};
 
 mod bounds;
+mod connections;
 mod metrics;
 
 pub use bounds::{Bounds, Heights, Limit};
+pub use connections::{Closed, Connections};
 pub use metrics::{CONTENT_TYPE, Metrics, Outcome, Route, Told, Uploading};
 
 use crate::settings::{Log, LogFormat};

@@ -7,7 +7,12 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{idle::BodyIdle, problems::ProblemType, rights::Scope, uploads::Mismatch};
+use super::{
+    idle::{BodyIdle, BodySlow},
+    problems::ProblemType,
+    rights::Scope,
+    uploads::Mismatch,
+};
 use crate::{depot, disk, manifest, path::SitePath, source, volume};
 
 /// An answer that says what is wrong, for a program (`type`) and for a person (`detail`).
@@ -157,6 +162,13 @@ impl Problem {
         Self::new(ProblemType::TooManyUploads, detail).with("limit", most.into()).after(5)
     }
 
+    pub(super) fn too_many_of_client(most: usize) -> Self {
+        let detail = format!(
+            "{most} requests with a body from this address are under way (--max-client-uploads): send it again in a moment"
+        );
+        Self::new(ProblemType::TooManyUploads, detail).with("limit", most.into()).after(5)
+    }
+
     pub(super) fn no_inodes(free: u64) -> Self {
         let detail = format!("{free} inodes are free, which is too few for a write: the old release is served on");
         Self::new(ProblemType::VolumeFull, detail).with("free_inodes", free.into())
@@ -274,6 +286,7 @@ impl From<&depot::Error> for Problem {
                 }
             },
             E::Content(_) if find::<BodyIdle>(error).is_some() => Self::new(ProblemType::BodyIdle, detail),
+            E::Content(_) if find::<BodySlow>(error).is_some() => Self::new(ProblemType::BodySlow, detail),
             E::Content(_) => Self::cut(detail),
             E::NotFound(path) => Self::not_found(path),
             E::Nothing => Self::new(ProblemType::EmptyArchive, detail),

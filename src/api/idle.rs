@@ -5,18 +5,27 @@
 
 use std::{
     pin::Pin,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use axum::{BoxError, body::HttpBody};
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Buf, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
+
+use super::pace::{Least, Pace};
+use crate::telemetry::Closed;
 
 /// No byte of a request body came for this long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no byte of the request body came for {0:?}")]
-pub struct BodyIdle(pub Duration);
+pub(super) struct BodyIdle(pub Duration);
+
+/// Fewer bytes of a request body came than must.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the request body came with fewer than {} bytes a second, over {:?} of waiting for it", .0.bytes, .0.window)]
+pub(super) struct BodySlow(pub Least);
 
 /// Counts how long somebody has kept us waiting.
 #[derive(Debug)]
@@ -56,16 +65,26 @@ impl Patience {
 
 /// The body `B`, with a limit to waiting.
 #[derive(Debug)]
-pub struct Idle<B> {
+pub(super) struct Idle<B> {
     body: B,
     patience: Patience,
+    pace: Pace,
     given_up: bool,
+    /// Where it is noted that, and why, we gave up.
+    blame: Arc<OnceLock<Closed>>,
 }
 
 impl<B> Idle<B> {
-    /// `body`, which may keep us waiting for at most `limit` at a time.
-    pub const fn new(body: B, limit: Duration) -> Self {
-        Self { body, patience: Patience::new(limit), given_up: false }
+    /// `body`, which may keep us waiting for at most `limit` at a time, and must come as fast as `least`.
+    pub(super) const fn new(body: B, limit: Duration, least: Least, blame: Arc<OnceLock<Closed>>) -> Self {
+        Self { body, patience: Patience::new(limit), pace: Pace::new(least), given_up: false, blame }
+    }
+
+    fn give_up<T>(&mut self, why: Closed, error: BoxError) -> Poll<Option<Result<T, BoxError>>> {
+        self.given_up = true;
+        // An earlier reason stays.
+        let _ = self.blame.set(why);
+        Poll::Ready(Some(Err(error)))
     }
 }
 
@@ -88,12 +107,18 @@ where
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(frame) => {
                 self.patience.restore();
+                let came = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Buf::remaining);
+                if !self.pace.came(came, Instant::now()) && !self.body.is_end_stream() && matches!(frame, Some(Ok(_))) {
+                    let error = BodySlow(self.pace.least());
+                    return self.give_up(Closed::BodySlow, error.into());
+                }
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
             Poll::Pending => {
+                self.pace.wait(Instant::now());
                 ready!(self.patience.poll_lost(context));
-                self.given_up = true;
-                Poll::Ready(Some(Err(BodyIdle(self.patience.limit()).into())))
+                let error = BodyIdle(self.patience.limit());
+                self.give_up(Closed::BodyIdle, error.into())
             }
         }
     }
@@ -124,7 +149,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(*pauses.next()?)).await;
             Some((Ok::<_, BoxError>(Bytes::from_static(b"x")), pauses))
         });
-        Idle::new(Body::from_stream(pieces), PATIENCE)
+        Idle::new(Body::from_stream(pieces), PATIENCE, Least::default(), Arc::default())
     }
 
     #[tokio::test]
@@ -139,6 +164,19 @@ mod tests {
         let error = slow(&[0, 60_000]).collect().await.expect_err("an error");
         assert_eq!(error.downcast_ref::<BodyIdle>(), Some(&BodyIdle(PATIENCE)));
         assert!(start.elapsed() >= PATIENCE);
+    }
+
+    #[tokio::test]
+    async fn a_trickle_fails_and_says_why() {
+        let pieces = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Some((Ok::<_, BoxError>(Bytes::from_static(b"x")), ()))
+        });
+        let (blame, least) = (Arc::default(), Least { window: PATIENCE, ..Least::default() });
+        let body = Idle::new(Body::from_stream(pieces), Duration::from_mins(1), least, Arc::clone(&blame));
+        let error = body.collect().await.expect_err("an error");
+        assert_eq!(error.downcast_ref::<BodySlow>(), Some(&BodySlow(least)));
+        assert_eq!(blame.get(), Some(&Closed::BodySlow));
     }
 
     #[tokio::test]

@@ -1,11 +1,11 @@
 //! Takes connections and answers requests on them, within limits.
 //!
 //! axum's own server has no time-out for headers and no limit to connections, so this is the loop: hyper's HTTP/1
-//! connection under a semaphore. It promises that a client which says nothing, speaks slowly or does not listen costs a
+//! connection on a place in a crowd. It promises that a client which says nothing, speaks slowly or does not listen costs a
 //! bounded amount for a bounded time, that a failing `accept` never ends the loop, and that at the end running requests
 //! may finish until the grace is over. What a handler does with its time is the handler's affair.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error as _, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -15,14 +15,23 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::Instant,
 };
 use tower::ServiceExt as _;
 
-use super::{idle::Idle, leftover::Leftover, stall::Unstalled};
-use crate::shutdown::Shutdown;
+use super::{
+    crowd::{COURTESY, Crowd, Seat},
+    idle::Idle,
+    leftover::Leftover,
+    pace::Least,
+    seated::Answering,
+    stall::Unstalled,
+};
+use crate::{
+    shutdown::Shutdown,
+    telemetry::{Closed, Connections},
+};
 
 /// The longest pause after a failed `accept`.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -30,11 +39,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Bytes that a connection reads ahead, and holds of a body: hyper's own default is six times as many, for each upload.
 const BUFFER: usize = 64 * 1_024;
 
+/// Connections that wait in the kernel's queue for a place; it takes fewer where `net.core.somaxconn` says so.
+const QUEUE: i32 = 4_096;
+
 /// What a client may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once; more wait in the kernel's queue.
+    /// Connections at once; more wait in the kernel's queue until one that only waits is closed for them.
     pub connections: usize,
+    /// Connections of one client at once; more are closed.
+    pub client_connections: usize,
     /// Time from an open or idle connection to the last byte of a request's headers; so also the longest that a
     /// kept connection may idle.
     pub headers_within: Duration,
@@ -44,18 +58,32 @@ pub struct Limits {
     pub headers: usize,
     /// Time for which a request's body may pause.
     pub body_idle: Duration,
+    /// How fast a request's body must come.
+    pub body_least: Least,
     /// Time for which a client may take nothing of an answer.
     pub answer_idle: Duration,
+}
+
+/// Connections at once, unless told otherwise.
+pub const CONNECTIONS: usize = 4_096;
+
+/// What one client may have of `all`, unless told otherwise: not all, so that others get in; most, since behind a proxy all
+/// are one.
+#[must_use]
+pub const fn share(all: usize) -> usize {
+    all.saturating_mul(3).div_ceil(4)
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 1_024,
+            connections: CONNECTIONS,
+            client_connections: share(CONNECTIONS),
             headers_within: Duration::from_secs(10),
             header_bytes: 32 * 1_024,
             headers: 100,
             body_idle: Duration::from_secs(60),
+            body_least: Least::default(),
             answer_idle: Duration::from_secs(60),
         }
     }
@@ -64,9 +92,17 @@ impl Default for Limits {
 /// Serves `router` on `listener` until the end begins, then lets running requests finish until the grace is over.
 ///
 /// Handlers find the client's address as `ConnectInfo<SocketAddr>`. Returns the number of connections that were cut.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: Shutdown) -> usize {
-    let server = Server { router, limits, builder: builder(&limits) };
-    let places = Arc::new(Semaphore::new(limits.connections));
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    numbers: Connections,
+    shutdown: Shutdown,
+) -> usize {
+    // However it was bound: a short queue drops what a crowd sends at once.
+    let _ = rustix::net::listen(&listener, QUEUE);
+    let server = Server { router, limits, builder: builder(&limits), numbers };
+    let crowd = Crowd::new(limits.connections, limits.client_connections, COURTESY);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut pause = Duration::ZERO;
@@ -77,14 +113,22 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdo
             () = shutdown.recv() => break,
             // Ended ones are taken out, or the set would grow for ever.
             Some(_) = connections.join_next() => {}
-            accepted = accept(&listener, &places, not_before) => match accepted {
-                Ok((stream, peer, place)) => {
+            accepted = accept(&listener, &crowd, not_before) => match accepted {
+                Ok((stream, peer)) => {
                     pause = Duration::ZERO;
-                    connections.spawn(server.clone().connection(stream, peer, place, graceful.watcher()));
+                    match crowd.seat(peer.ip()) {
+                        Some(seat) => {
+                            connections.spawn(server.clone().connection(stream, peer, seat, graceful.watcher()));
+                        }
+                        None => server.numbers.turned_away(Closed::Client),
+                    }
                 }
                 Err(error) => {
                     pause = pause_after(&error, pause);
                     not_before = Instant::now() + pause;
+                    if !pause.is_zero() {
+                        crowd.shrink();
+                    }
                 }
             },
         }
@@ -112,20 +156,15 @@ fn builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
-/// A connection and a place for it; the place first, so that the kernel keeps what we cannot serve.
+/// A connection, for which there is a place; the place first, so that the kernel keeps what we cannot serve.
 ///
-/// Safe to drop at any point: a place goes back, and a connection that was not returned was not accepted.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-    not_before: Instant,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+/// Safe to drop at any point: a connection that was not returned was not accepted.
+async fn accept(listener: &TcpListener, crowd: &Crowd, not_before: Instant) -> io::Result<(TcpStream, SocketAddr)> {
     if not_before > Instant::now() {
         tokio::time::sleep_until(not_before).await;
     }
-    let place = Arc::clone(places).acquire_owned().await.expect("nobody closes the semaphore");
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, place))
+    crowd.room().await;
+    listener.accept().await
 }
 
 /// How long to wait after a failed `accept`: not at all when only the client is gone, ever longer when it is us who lack
@@ -147,27 +186,60 @@ struct Server {
     router: Router,
     limits: Limits,
     builder: http1::Builder,
+    numbers: Connections,
 }
 
+/// The place went to somebody else before the request was begun.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection's place was taken")]
+struct TooLate;
+
 impl Server {
-    /// Serves one connection to its end; `_place` goes back with it.
-    async fn connection(self, stream: TcpStream, peer: SocketAddr, _place: OwnedSemaphorePermit, watcher: Watcher) {
+    /// Serves one connection to its end.
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, seat: Seat, watcher: Watcher) {
         // Answers are small, and Nagle's algorithm would hold them back.
         let _ = stream.set_nodelay(true);
-        let Self { router, limits, builder } = self;
+        let Self { router, limits, builder, numbers } = self;
+        let (open, seat) = (numbers.open(), Arc::new(seat));
+        let seated = Arc::clone(&seat);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let router = router.clone();
-            let waits = request.headers().contains_key(header::EXPECT);
-            let mut request = request.map(|body| Body::new(Leftover::new(Idle::new(body, limits.body_idle), waits)));
-            request.extensions_mut().insert(ConnectInfo(peer));
-            router.oneshot(request)
+            let (router, seat) = (router.clone(), Arc::clone(&seated));
+            async move {
+                if !seat.is_busy() {
+                    return Err(TooLate);
+                }
+                let waits = request.headers().contains_key(header::EXPECT);
+                let blame = Arc::clone(&seat.blame);
+                let idle = |body| Idle::new(body, limits.body_idle, limits.body_least, blame);
+                let mut request = request.map(|body| Body::new(Leftover::new(idle(body), waits)));
+                request.extensions_mut().insert(ConnectInfo(peer));
+                let answer = router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
+                Ok(answer.map(|body| Answering::new(body, seat)))
+            }
         });
         let connection = builder.serve_connection(TokioIo::new(Unstalled::new(stream, limits.answer_idle)), service);
-        if let Err(error) = watcher.watch(connection).await {
-            // Clients come and go: no line for an operator.
-            tracing::debug!(%peer, %error, "connection ended");
-        }
+        let reason = tokio::select! {
+            ended = watcher.watch(connection) => ended.map_or_else(
+                |error| {
+                    // Clients come and go: no line for an operator.
+                    tracing::debug!(%peer, %error, "connection ended");
+                    reason(&error)
+                },
+                |()| Closed::Done,
+            ),
+            () = seat.leave() => Closed::Crowded,
+        };
+        open.ended(seat.blame.get().copied().unwrap_or(reason));
     }
+}
+
+/// What ended a connection.
+fn reason(error: &hyper::Error) -> Closed {
+    if error.is_timeout() {
+        return Closed::Headers;
+    }
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) { Closed::Answer } else { Closed::Broken }
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ problem_types! {
     NotLocked, NOT_FOUND, "not-locked", "Nothing is locked";
     MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not possible here";
     BodyIdle, REQUEST_TIMEOUT, "body-idle", "The body stopped coming";
+    BodySlow, REQUEST_TIMEOUT, "body-slow", "The body comes too slowly";
     PathConflict, CONFLICT, "path-conflict", "A file and a folder cannot share a path";
     ForeignContent, CONFLICT, "foreign-content", "Somebody else's content is in the way";
     Diverged, CONFLICT, "diverged", "The journal lacks what the volume has shown";

@@ -63,6 +63,7 @@ const SENDING: &[ProblemType] = &[
     LengthRequired,
     BodyCut,
     BodyIdle,
+    BodySlow,
     TooManyUploads,
     FileTooLarge,
     SiteTooLarge,

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use tokio::{net::TcpListener, runtime, task::JoinHandle};
 
-use super::{Failure, confine::confine, exit::Exit, locations};
+use super::{Failure, confine::confine, descriptors, exit::Exit, locations};
 use crate::{
     api::{
         self, App,
@@ -28,7 +28,7 @@ use crate::{
     inspect::Inspect,
     settings::{Access, Confine, Serve},
     shutdown::Shutdown,
-    telemetry::{Heights, Metrics},
+    telemetry::{Connections, Heights, Metrics},
     upkeep::Upkeep,
 };
 
@@ -42,6 +42,7 @@ const TELLING: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(2);
 
 pub(super) fn run(settings: Serve, sandbox: Confine) -> Result<(), Failure> {
+    descriptors::raise(settings.crowd.connections, settings.limits.uploads);
     check_hooks(&settings)?;
     let options =
         Options { patience: PATIENCE, layout: settings.layout.clone(), keep: settings.keep, limits: settings.limits };
@@ -73,6 +74,7 @@ async fn serve(settings: Serve, depot: Depot, bound: Bound) -> Result<(), Failur
         probes,
         probes::router(health.clone(), metrics.clone()),
         Limits::default(),
+        Connections::default(),
         probe_end.clone(),
     ));
     let tokens = match &settings.access {
@@ -91,7 +93,7 @@ async fn serve(settings: Serve, depot: Depot, bound: Bound) -> Result<(), Failur
         tokens,
         public_read: settings.public_read,
         hosts: settings.hosts,
-        places: Places::new(settings.limits.uploads),
+        places: Places::new(settings.limits.uploads, settings.crowd.client_uploads),
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     });
@@ -110,7 +112,13 @@ async fn serve(settings: Serve, depot: Depot, bound: Bound) -> Result<(), Failur
     });
     health.set_started();
     let ending = tokio::spawn(end_asking(shutdown.clone(), settings.grace, asking_end.clone()));
-    let cut = listener::serve(uploads, api::router(app), Limits::default(), shutdown.clone()).await;
+    let limits = Limits {
+        connections: settings.crowd.connections,
+        client_connections: settings.crowd.client_connections,
+        ..Limits::default()
+    };
+    let numbers = metrics.connections.clone();
+    let cut = listener::serve(uploads, api::router(app), limits, numbers, shutdown.clone()).await;
     ending.abort();
     asking_end.begin();
     if cut > 0 {

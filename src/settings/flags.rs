@@ -151,6 +151,21 @@ pub(super) struct LimitFlags {
     #[arg(long, value_name = "COUNT", env = "LONGSHORE_MAX_UPLOADS", help_heading = LIMITS)]
     pub(super) max_uploads: Option<OsString>,
 
+    /// Of those, how many may come from one address (of IPv6, from one /64). Behind a proxy or a port-forward all clients
+    /// have one address [default: three quarters of --max-uploads]
+    #[arg(long, value_name = "COUNT", env = "LONGSHORE_MAX_CLIENT_UPLOADS", help_heading = LIMITS)]
+    pub(super) max_client_uploads: Option<OsString>,
+
+    /// Connections at once; when all are taken, those that wait for their client's next request are closed, the longest
+    /// waiting first [default: 4096]
+    #[arg(long, value_name = "COUNT", env = "LONGSHORE_MAX_CONNECTIONS", help_heading = LIMITS)]
+    pub(super) max_connections: Option<OsString>,
+
+    /// Of those, how many may come from one address (of IPv6, from one /64); more are closed [default: three quarters of
+    /// --max-connections]
+    #[arg(long, value_name = "COUNT", env = "LONGSHORE_MAX_CLIENT_CONNECTIONS", help_heading = LIMITS)]
+    pub(super) max_client_connections: Option<OsString>,
+
     /// Time for which an upload that is not finished, or an object that no release names, is kept, with its unit (s, m,
     /// h) [default: 24h]
     #[arg(long, value_name = "TIME", env = "LONGSHORE_UPLOAD_AGE", help_heading = LIMITS)]

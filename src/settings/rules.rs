@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Access, CheckSource, Command, Doctor, Fill, Hosts, Keep, Layout, Limits, Log, Reconcile, Serve, Settings, Verify,
-    When,
+    Access, CheckSource, Command, Crowd, Doctor, Fill, Hosts, Keep, Layout, Limits, Log, Reconcile, Serve, Settings,
+    Verify, When,
     flags::{
         DoctorFlags, FillFlags, Flags, KeepFlags, LayoutFlags, LimitFlags, ReconcileFlags, ServeFlags, Verb,
         VerifyFlags,
@@ -16,6 +16,8 @@ use super::{
     reading::{Known, Reading},
     values,
 };
+
+use crate::api::listener::{CONNECTIONS, share};
 
 const SEED: &str = "/seed";
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
@@ -108,22 +110,32 @@ fn keep(flags: KeepFlags, reading: &mut Reading<'_>) -> Result<Keep, Known> {
     })
 }
 
-fn limits(flags: LimitFlags, reading: &mut Reading<'_>) -> Result<Limits, Known> {
+fn limits(flags: LimitFlags, reading: &mut Reading<'_>) -> Result<(Limits, Crowd), Known> {
     let file = reading.value("max-file", flags.max_file, values::size);
     let site = reading.value("max-site", flags.max_site, values::size);
     let files = reading.value("max-files", flags.max_files, values::count);
     let uploads = reading.value("max-uploads", flags.max_uploads, values::uploads);
     let upload_age = reading.value("upload-age", flags.upload_age, values::age);
     let min_free = reading.value("min-free", flags.min_free, values::min_free);
+    let client_uploads = reading.value("max-client-uploads", flags.max_client_uploads, values::count);
+    let connections = reading.value("max-connections", flags.max_connections, values::connections);
+    let client_connections = reading.value("max-client-connections", flags.max_client_connections, values::count);
     let default = Limits::default();
-    Ok(Limits {
+    let limits = Limits {
         file: file?.unwrap_or(default.file),
         site: site?.unwrap_or(default.site),
         files: files?.map_or(default.files, |files| files as u64),
         uploads: uploads?.unwrap_or(default.uploads),
         upload_age: upload_age?.unwrap_or(default.upload_age),
         min_free: min_free?.unwrap_or(default.min_free),
-    })
+    };
+    let connections = connections?.unwrap_or(CONNECTIONS);
+    let crowd = Crowd {
+        connections,
+        client_connections: client_connections?.unwrap_or(share(connections)),
+        client_uploads: client_uploads?.unwrap_or(share(limits.uploads)),
+    };
+    Ok((limits, crowd))
 }
 
 fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>) -> Result<Serve, Known> {
@@ -161,6 +173,7 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
     {
         reading.mistake("--every without --from: there is nothing to look at; name a SOURCE or leave it out");
     }
+    let (limits, crowd) = limits?;
     Ok(Serve {
         volume: volume?,
         listen: listen?,
@@ -181,7 +194,8 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
         adopt_changes: adopt_changes?,
         layout: layout?,
         keep: keep?,
-        limits: limits?,
+        limits,
+        crowd,
     })
 }
 

@@ -82,6 +82,7 @@ fn serve_has_its_defaults() {
         layout: None,
         keep: Keep::default(),
         limits: Limits::default(),
+        crowd: Crowd { connections: 4_096, client_connections: 3_072, client_uploads: 192 },
     };
     assert_eq!(serve(&TOKENS, &[]), expected);
 }
@@ -107,6 +108,9 @@ fn every_flag_is_also_a_variable() {
         ("LONGSHORE_MAX_SITE", "1000000"),
         ("LONGSHORE_MAX_FILES", "10"),
         ("LONGSHORE_MAX_UPLOADS", "3"),
+        ("LONGSHORE_MAX_CLIENT_UPLOADS", "2"),
+        ("LONGSHORE_MAX_CONNECTIONS", "30"),
+        ("LONGSHORE_MAX_CLIENT_CONNECTIONS", "20"),
         ("LONGSHORE_UPLOAD_AGE", "1h30m"),
         ("LONGSHORE_MIN_FREE", "5%"),
     ];
@@ -137,6 +141,7 @@ fn every_flag_is_also_a_variable() {
             upload_age: Duration::from_mins(90),
             min_free: MinFree::Percent(5),
         },
+        crowd: Crowd { connections: 30, client_connections: 20, client_uploads: 2 },
     };
     assert_eq!(serve(&[], &environment), expected);
     let log = run(&["fill"], &[("LONGSHORE_VOLUME", "/v"), ("LONGSHORE_LOG_FORMAT", "json"), ("LONGSHORE_LOG", "off")]);
@@ -255,6 +260,9 @@ fn a_limit_that_makes_no_sense_is_refused() {
         ("--max-files", "0", "is not a whole number from 1"),
         ("--max-files", "many", "is not a whole number from 1"),
         ("--max-uploads", "1001", "1001 are too many: at most 1000"),
+        ("--max-connections", "100001", "100001 are too many: at most 100000"),
+        ("--max-client-connections", "0", "is not a whole number from 1"),
+        ("--max-client-uploads", "a few", "is not a whole number from 1"),
         ("--upload-age", "0s", "\"0s\" is too short: 1s is the least"),
         ("--upload-age", "24", "\"24\" has no unit"),
         ("--min-free", "100%", "write a whole number from 0% to 99%"),

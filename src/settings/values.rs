@@ -14,6 +14,8 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The shortest time for which an upload is kept.
 const SHORTEST_AGE: Duration = Duration::from_secs(1);
+/// The most connections at once.
+const MOST_CONNECTIONS: usize = 100_000;
 /// The most requests with a body at once.
 const MOST_UPLOADS: usize = 1_000;
 
@@ -67,7 +69,15 @@ pub(super) fn count(value: &OsStr) -> Result<usize, String> {
     }
 }
 
-/// As many requests with a body at once: the rest of the 1,024 connections are left to readers.
+/// As many connections at once as there may be descriptors for.
+pub(super) fn connections(value: &OsStr) -> Result<usize, String> {
+    match count(value)? {
+        count if count > MOST_CONNECTIONS => Err(format!("{count} are too many: at most {MOST_CONNECTIONS}")),
+        count => Ok(count),
+    }
+}
+
+/// As many requests with a body at once as there are threads for.
 pub(super) fn uploads(value: &OsStr) -> Result<usize, String> {
     match count(value)? {
         count if count > MOST_UPLOADS => Err(format!("{count} are too many: at most {MOST_UPLOADS}")),

@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::Bounds;
+use super::{Bounds, Connections};
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -31,6 +31,8 @@ pub struct Metrics {
     uploads: Gauge,
     /// The limits, and what they refused.
     pub bounds: Bounds,
+    /// Connections to the upload port.
+    pub connections: Connections,
     /// Releases that this process committed, by cause.
     releases: Family<CauseLabel, Counter>,
     /// Number of the journal entry that the volume shows; 0 when it shows none.
@@ -135,6 +137,7 @@ impl Metrics {
             received_bytes: Counter::default(),
             uploads: Gauge::default(),
             bounds: Bounds::default(),
+            connections: Connections::default(),
             releases: Family::default(),
             live_seq: Gauge::default(),
             diverged: Gauge::default(),
@@ -158,6 +161,7 @@ impl Metrics {
         registry.register("received_bytes", "Bytes of request bodies that arrived", metrics.received_bytes.clone());
         registry.register("uploads_in_flight", "Requests with a body that are worked on", metrics.uploads.clone());
         metrics.bounds.register(registry);
+        metrics.connections.register(registry);
         registry.register("releases", "Releases committed by this process", metrics.releases.clone());
         registry.register("live_seq", "Journal entry that the volume shows", metrics.live_seq.clone());
         let diverged = metrics.diverged.clone();

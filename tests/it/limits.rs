@@ -341,7 +341,7 @@ fn an_answer_that_refuses_is_read_by_a_client_that_sends_all_the_same() {
 
 /// The value of a metric.
 #[track_caller]
-fn metric(served: &Served, name: &str) -> f64 {
+pub(crate) fn metric(served: &Served, name: &str) -> f64 {
     let text = crate::http::call("GET", &format!("http://{}/metrics", served.probes), &[], "").expect(200).text();
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))

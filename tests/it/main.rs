@@ -12,6 +12,7 @@ mod archive;
 mod contract;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod crash;
+mod crowd;
 mod deploys;
 mod divergence;
 mod doctor;

@@ -40,7 +40,7 @@ async fn served(limits: Limits, grace: Duration) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let shutdown = Shutdown::new(grace);
-    let task = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
+    let task = tokio::spawn(serve(listener, router, limits, Connections::default(), shutdown.clone()));
     Served { address, shutdown, task }
 }
 
@@ -146,8 +146,8 @@ async fn an_answer_that_nobody_takes_is_dropped() {
 #[tokio::test]
 async fn one_more_than_the_limit_waits() {
     let served = served(Limits { connections: 1, ..short() }, SHORT).await;
-    let mut first = served.send(GET).await;
-    answer(&mut first).await;
+    let first = served.send("GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    tokio::time::sleep(SHORT / 3).await;
     let mut second = served.send(GET).await;
     let waited = tokio::time::timeout(SHORT / 3, second.readable()).await;
     assert!(waited.is_err(), "the place is taken");
