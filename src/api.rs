@@ -22,6 +22,7 @@ mod media;
 mod objects;
 mod openapi;
 mod operation;
+pub mod origin;
 pub mod pace;
 mod parts;
 mod pin;
@@ -52,6 +53,7 @@ use axum::Router;
 
 use crate::{depot::Depot, follow::Asker, shutdown::Shutdown, telemetry::Metrics};
 use host::Hosts;
+use origin::Origins;
 use places::Places;
 use tokens::Tokens;
 
@@ -68,6 +70,8 @@ pub struct App {
     pub places: Places,
     /// The names under which it may be asked for.
     pub hosts: Hosts,
+    /// The origins whose pages may ask.
+    pub origins: Origins,
     /// Who looks at the followed source; none when none is followed.
     pub asker: Option<Asker>,
     /// What is counted.

@@ -20,7 +20,7 @@ mod tests;
 mod values;
 
 use crate::{
-    api::host::Hosts,
+    api::{host::Hosts, origin::Origins},
     depot::{Keep, Layout, Limits, When},
     hooks::Hook,
 };
@@ -147,6 +147,8 @@ pub struct Serve {
     pub public_read: bool,
     /// Names under which it may be asked for; none: every name.
     pub hosts: Hosts,
+    /// Origins whose pages may ask, besides its own.
+    pub origins: Origins,
     /// Sources to follow, in order of preference; none: nothing is followed.
     pub from: Vec<String>,
     /// Time between two looks at the sources.

@@ -49,7 +49,7 @@ impl Caller {
 
     fn grant(app: &App, headers: &HeaderMap) -> Result<Grant, Problem> {
         let Some(tokens) = &app.tokens else {
-            return if is_of_this_machine(headers) {
+            return if is_of_this_machine(headers) && app.origins.allow(headers) {
                 Ok(Grant::whole("anybody"))
             } else {
                 Err(Problem::foreign_origin())
@@ -63,18 +63,15 @@ impl Caller {
     }
 }
 
-/// Whether a request without a token comes from this machine's own programs, not from a page that a browser on it happens
-/// to show: such a page may send simple requests anywhere, and names of its own may lead to a loopback address.
+/// Whether a request without a token asks for this machine by a name of its own: those of a page that a browser on it happens
+/// to show may lead to a loopback address.
 fn is_of_this_machine(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let host = text("host");
-    let is_local = host.is_none_or(|host| {
+    let host = headers.get(header::HOST).map(|value| value.to_str().unwrap_or("?"));
+    host.is_none_or(|host| {
         let name = host.parse::<Authority>().map(|authority| authority.host().to_owned()).unwrap_or_default();
         let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
         name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
-    });
-    let is_own = text("origin").is_none_or(|origin| host.is_some_and(|host| origin == format!("http://{host}")));
-    is_local && is_own && text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"))
+    })
 }
 
 /// The gate before every operation: the table of routes says who may pass.
@@ -121,11 +118,13 @@ mod tests {
     use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
+    use crate::api::origin::Origins;
 
     fn of(headers: &[(&'static str, &'static str)]) -> bool {
         let pairs =
             headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        is_of_this_machine(&pairs.collect())
+        let headers = pairs.collect();
+        is_of_this_machine(&headers) && Origins::default().allow(&headers)
     }
 
     #[test]

@@ -117,6 +117,12 @@ impl Problem {
         Self::new(ProblemType::ForeignOrigin, detail)
     }
 
+    pub(super) fn cross_origin() -> Self {
+        let detail =
+            "a page of another origin asks for a change: `--origin` lists those that may; a proxy must pass Host on";
+        Self::new(ProblemType::ForeignOrigin, detail)
+    }
+
     pub(super) fn misdirected() -> Self {
         let detail = "this server is not asked for under this name: --host lists those under which it is";
         Self::new(ProblemType::Misdirected, detail)

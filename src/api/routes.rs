@@ -20,7 +20,7 @@ use super::{
     answer::{self, Written},
     caller, deployment, deploys, form, host, objects, openapi,
     operation::{Access, Operation, bytes, header, json, must, operation, query, segment},
-    pin, places,
+    origin, pin, places,
     problems::ProblemType::{self, *},
     read, releases,
     rights::Scope,
@@ -364,6 +364,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
     router
         .fallback(|uri: Uri| async move { Problem::no_such_route(uri.path()) })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(middleware::from_fn_with_state(app.clone(), origin::check))
         .layer(middleware::from_fn_with_state(app.clone(), host::check))
         .layer(middleware::from_fn_with_state(app.clone(), answer::note))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Problem::panicked().into_response()))

@@ -93,6 +93,7 @@ async fn serve(settings: Serve, depot: Depot, bound: Bound) -> Result<(), Failur
         tokens,
         public_read: settings.public_read,
         hosts: settings.hosts,
+        origins: settings.origins,
         places: Places::new(settings.limits.uploads, settings.crowd.client_uploads),
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),

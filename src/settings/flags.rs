@@ -301,6 +301,11 @@ pub(super) struct ServeFlags {
     #[arg(long, value_name = "HOST", env = "LONGSHORE_HOST")]
     pub(super) host: Vec<OsString>,
 
+    /// Origin whose pages may send requests from a browser and read the answers (CORS), as in https://admin.example.com;
+    /// several: each with a flag of its own. Changes that pages of others ask for are answered 403 [default: only its own]
+    #[arg(long, value_name = "URL", env = "LONGSHORE_ORIGIN")]
+    pub(super) origin: Vec<OsString>,
+
     /// Let anybody read /site/ without a token
     #[arg(long, env = "LONGSHORE_PUBLIC_READ")]
     pub(super) public_read: bool,

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Access, CheckSource, Command, Crowd, Doctor, Fill, Hosts, Keep, Layout, Limits, Log, Reconcile, Serve, Settings,
-    Verify, When,
+    Access, CheckSource, Command, Crowd, Doctor, Fill, Hosts, Keep, Layout, Limits, Log, Origins, Reconcile, Serve,
+    Settings, Verify, When,
     flags::{
         DoctorFlags, FillFlags, Flags, KeepFlags, LayoutFlags, LimitFlags, ReconcileFlags, ServeFlags, Verb,
         VerifyFlags,
@@ -147,6 +147,7 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
     let no_auth = reading.switch("no-auth", flags.no_auth);
     let public_read = reading.switch("public-read", flags.public_read);
     let hosts = reading.list("host", &flags.host, |name| Hosts::parse([name]).map(drop));
+    let origins = reading.list("origin", &flags.origin, |origin| Origins::parse([origin]).map(drop));
     let from = reading.list("from", &flags.from, check_source);
     let every = reading.value("every", flags.every, values::interval);
     let when = reading.value("when", flags.when, values::when);
@@ -181,6 +182,7 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
         access: access?,
         public_read: public_read?,
         hosts: Hosts::parse(hosts?.iter().map(String::as_str)).map_err(|_| Known)?,
+        origins: Origins::parse(origins?.iter().map(String::as_str)).map_err(|_| Known)?,
         from: from?,
         every: every?.unwrap_or(EVERY),
         // To follow a source by the rule `empty` would be to follow nothing once it is there.

@@ -69,6 +69,7 @@ fn serve_has_its_defaults() {
         access: Access::Tokens("/t".into()),
         public_read: false,
         hosts: Hosts::default(),
+        origins: Origins::default(),
         from: vec![],
         every: Duration::from_secs(30),
         when: When::Unmodified,
@@ -94,6 +95,7 @@ fn every_flag_is_also_a_variable() {
         ("LONGSHORE_LISTEN", "127.0.0.1:1"),
         ("LONGSHORE_PROBES", "127.0.0.1:2"),
         ("LONGSHORE_NO_AUTH", "true"),
+        ("LONGSHORE_ORIGIN", "https://a.example\nhttp://localhost:5173"),
         ("LONGSHORE_PUBLIC_READ", "yes"),
         ("LONGSHORE_FROM", "s3://sites/a b\n\n /seed \r\n"),
         ("LONGSHORE_EVERY", "5m"),
@@ -121,6 +123,7 @@ fn every_flag_is_also_a_variable() {
         access: Access::Anybody,
         public_read: true,
         hosts: Hosts::default(),
+        origins: Origins::parse(["https://a.example", "http://localhost:5173"]).expect("origins"),
         from: vec!["s3://sites/a b".into(), "/seed".into()],
         every: Duration::from_secs(300),
         when: When::Unmodified,
@@ -245,6 +248,7 @@ fn settings_that_cannot_go_together_are_refused() {
     assert!(with(&["--every", "30s"])[0].starts_with("--every without --from"));
     assert!(with(&["--pre-publish", "check.sh"])[0].contains("\"check.sh\" is no address"));
     assert!(!with(&["--pre-publish", "ftp://me:secret@host/"])[0].contains("secret"));
+    assert!(with(&["--origin", "*"])[0].contains("\"*\" is no origin, as in https://admin.example.com"));
     assert!(with(&["--probes", "0.0.0.0:8080"])[0].contains("an address each"));
     serve(&[&TOKENS[..], &["--listen", "127.0.0.1:0", "--probes", "127.0.0.1:0"]].concat(), &[]);
 }

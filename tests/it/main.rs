@@ -44,6 +44,7 @@ mod main_job;
 mod mount;
 mod nginx;
 mod oddities;
+mod origins;
 mod part;
 mod permissions;
 mod pins;
