@@ -1,6 +1,6 @@
 # Each target says what it does: `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-clean test torture check openapi static image clean
+.PHONY: help demo demo-clean test torture fuzz check openapi static image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ test: ## check everything; installs the parts that tests need, and says which
 
 torture: ## the long forms of the crash tests: thousands of power cuts, deaths and errors; takes an hour or two
 	@scripts/test.sh parts torture
+
+fuzz: ## look for inputs that break a promise, for an hour; scripts/fuzz.sh SECONDS for another time
+	@scripts/fuzz.sh
 
 check: ## format, lints, documentation, manifests, licences; no tests, installs nothing
 	@scripts/test.sh format lint docs manifests licences advisories

@@ -24,7 +24,7 @@ not_run() {
 
 step_parts() { scripts/test-parts.sh; }
 
-step_format() { cargo fmt --all --check; }
+step_format() { cargo fmt --all --check && cargo fmt --manifest-path fuzz/Cargo.toml --check; }
 
 # With the planted mistakes, as the tests are built, and the program once more without.
 step_lint() {
@@ -48,6 +48,12 @@ step_test() { run_tests; }
 # The tests that have a long form, in their long form. One at a time: each uses the machine well.
 step_torture() {
   TORTURE=1 run_tests --test it -- --nocapture --test-threads 1 power:: crash:: fills:: planted::
+}
+
+# Five minutes over all targets, after one mistake that is there on purpose.
+step_fuzz() {
+  have c++ || { not_run "a C++ compiler is not here"; return; }
+  scripts/fuzz.sh planted && scripts/fuzz.sh 300
 }
 
 step_manifests() {
@@ -75,7 +81,7 @@ step_advisories() {
 
 steps=("$@")
 if ((${#steps[@]} == 0)); then
-  steps=(parts format lint docs test manifests licences advisories)
+  steps=(parts format lint docs test fuzz manifests licences advisories)
 fi
 for step in "${steps[@]}"; do
   if ! declare -F "step_$step" >/dev/null; then

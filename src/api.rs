@@ -14,6 +14,8 @@ mod deployment;
 mod deploys;
 mod error;
 mod form;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub mod host;
 mod idle;
 mod leftover;

@@ -26,6 +26,8 @@ pub mod disk;
 pub mod doctor;
 pub mod entry;
 pub mod follow;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod hooks;
 pub mod inspect;
 pub mod manifest;

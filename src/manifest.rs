@@ -9,6 +9,8 @@
 
 mod edit;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod node;
 mod release;
 mod time;
@@ -68,9 +70,10 @@ pub enum Error {
     IsFile(String),
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod memory {
     //! Nodes in a map, for tests.
+
     use std::{collections::HashMap, sync::Mutex};
 
     use super::*;

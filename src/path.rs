@@ -9,6 +9,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::planted::Mistake;
+
 /// Bytes in one component: `NAME_MAX` of every Linux file system.
 pub const LONGEST_NAME: usize = 255;
 /// Bytes in a whole path: `PATH_MAX` (4,096) less room for the mount point and the generation in front of it.
@@ -118,6 +120,9 @@ impl SitePath {
 
 /// Checks one component; `top` when it stands at the site's root, where the file system and Longshore have names too.
 fn check_component(path: &str, name: &str, top: bool) -> Result<(), PathError> {
+    if name == ".." && Mistake::LetClimb.is_made() {
+        return Ok(());
+    }
     match name {
         "" => return Err(PathError::EmptyComponent(path.into())),
         "." => return Err(PathError::Climbs(path.into(), ".")),

@@ -1,4 +1,4 @@
-//! Mistakes planted on purpose: the crash tests must be seen to catch each of them, or they prove nothing.
+//! Mistakes planted on purpose: the crash tests and the fuzzer must be seen to catch each of them, or they prove nothing.
 //!
 //! Only a build with the feature `planted` can make one, chosen by the variable `PLANTED_MISTAKE`, and a release build
 //! refuses the feature. In any other build each check is a constant that says no, and nothing of a mistake is in the
@@ -20,6 +20,8 @@ pub enum Mistake {
     FlipBeforeManifest,
     /// `retry-failed-fsync`: a sync that failed is tried again, and its success believed.
     RetryFailedFsync,
+    /// `let-climb`: `..` passes for the name of a folder. For the fuzzer to find.
+    LetClimb,
 }
 
 #[cfg(not(feature = "planted"))]
@@ -33,12 +35,13 @@ impl Mistake {
 
 #[cfg(feature = "planted")]
 impl Mistake {
-    const NAMES: [(&str, Self); 5] = [
+    const NAMES: [(&str, Self); 6] = [
         ("drop-syncfs", Self::DropSyncfs),
         ("drop-directory-fsync", Self::DropDirectoryFsync),
         ("acknowledge-early", Self::AcknowledgeEarly),
         ("flip-before-manifest", Self::FlipBeforeManifest),
         ("retry-failed-fsync", Self::RetryFailedFsync),
+        ("let-climb", Self::LetClimb),
     ];
 
     /// Whether this process makes it.

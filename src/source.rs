@@ -39,6 +39,8 @@ pub use self::{
 };
 use self::{bucket::Bucket, download::Download, local::Local};
 use crate::{digest::Digest, path::SitePath};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use archive::fuzzing;
 pub(crate) use client::build as build_client;
 
 /// One file on its way in.

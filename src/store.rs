@@ -12,6 +12,8 @@ mod pin;
 mod told;
 
 pub use audit::Shelf;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use journal::fuzzing;
 pub use journal::{Appended, Content, History, Journal, Piece};
 pub use pin::Pin;
 

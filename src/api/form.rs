@@ -65,7 +65,7 @@ pub(super) async fn post(
     Ok(Written::site(&done.await?).into_response())
 }
 
-fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
+pub(super) fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
     let why = "POST takes multipart/form-data with a boundary, as `curl -F a=@FILE` sends it; one file, or an archive, is sent by PUT";
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     multer::parse_boundary(value).map_err(|_| Problem::unsupported_type(why))

@@ -22,6 +22,8 @@ use crate::{
 };
 
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod watch;
 
 pub use watch::Watch;

@@ -1,6 +1,8 @@
 //! `/v1/uploads`: large files over bad networks, by tus 1.0, which browsers and many clients speak.
 
 mod checksum;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod tus;
 
 pub(super) use checksum::Mismatch;

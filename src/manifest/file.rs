@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::node::{Leaf, Total};
+use super::node::{Leaf, Total, number};
 use crate::digest::Digest;
 
 /// One file of a manifest.
@@ -35,7 +35,7 @@ impl Total for Sum {
     }
 
     fn parse<'a>(words: &mut dyn FnMut() -> Option<&'a str>) -> Option<Self> {
-        Some(Self { files: words()?.parse().ok()?, bytes: words()?.parse().ok()? })
+        Some(Self { files: number(words()?)?, bytes: number(words()?)? })
     }
 }
 
@@ -59,6 +59,6 @@ impl Leaf for File {
             "exec" => true,
             _ => return None,
         };
-        Some(Self { digest: words()?.parse().ok()?, size: words()?.parse().ok()?, executable })
+        Some(Self { digest: words()?.parse().ok()?, size: number(words()?)?, executable })
     }
 }

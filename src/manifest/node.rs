@@ -9,7 +9,7 @@
 //! about every 256th. Where it is split depends on its keys alone, never on its history, so equal directories have equal
 //! digests; and one change rewrites one part. Parts are listed, and split again, in the same way one level up.
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::{collections::BTreeMap, fmt::Debug, str::FromStr};
 
 use super::{Error, Nodes};
 use crate::digest::Digest;
@@ -206,9 +206,10 @@ pub fn rows<L: Leaf>(
     let malformed = |line| Error::Malformed { digest: *digest, line };
     let text = std::str::from_utf8(bytes).map_err(|_| malformed(0))?;
     let body = text.strip_prefix(L::KIND).and_then(|text| text.strip_prefix('\n')).ok_or_else(|| malformed(1))?;
-    for (index, line) in body.split_terminator('\n').enumerate() {
+    for (index, line) in body.split_inclusive('\n').enumerate() {
         let number = index + 2;
         let malformed = || malformed(number);
+        let line = line.strip_suffix('\n').ok_or_else(malformed)?;
         let mut rest = line;
         let mut word = || {
             let (word, after) = rest.split_once(' ')?;
@@ -224,12 +225,20 @@ pub fn rows<L: Leaf>(
             let leaf = L::parse(kind, &mut word).ok_or_else(malformed)?;
             Row::Entry(rest.into(), Item::Leaf(leaf))
         };
-        if let Row::Entry(key, item) = &row
-            && (key.is_empty() || key.ends_with('/') != matches!(item, Item::Folder(..)))
-        {
-            return Err(malformed());
+        if let Row::Entry(key, item) = &row {
+            let name = if matches!(item, Item::Folder(..)) { key.strip_suffix('/') } else { Some(&**key) };
+            if name.is_none_or(|name| name.is_empty() || name.contains('/')) {
+                return Err(malformed());
+            }
         }
         each(number, row)?;
     }
     Ok(())
+}
+
+/// A decimal number in its one spelling: without a plus sign or zeros in front.
+pub(super) fn number<T: FromStr>(word: &str) -> Option<T> {
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (!digits.starts_with('0') || word == "0");
+    if is_plain { word.parse().ok() } else { None }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::node::{Leaf, Total};
+use super::node::{Leaf, Total, number};
 
 /// Seconds for which a removed path is remembered: a clock may be a day off, either way.
 const REMEMBERED: i64 = 2 * DAY;
@@ -97,7 +97,7 @@ impl Leaf for Time {
     }
 
     fn parse<'a>(kind: &str, words: &mut dyn FnMut() -> Option<&'a str>) -> Option<Self> {
-        let mut number = || words()?.parse().ok();
+        let mut number = || number(words()?);
         match kind {
             "at" => Some(Self { mtime: Some(number()?), highest: number()? }),
             "gone" => Some(Self { mtime: None, highest: number()? }),

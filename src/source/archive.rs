@@ -5,6 +5,8 @@
 //! some files were handed over, and the caller drops them. No size that an archive announces is believed or reserved:
 //! whoever takes the files bounds them.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod name;
 mod pax;
 mod places;

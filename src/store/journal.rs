@@ -9,6 +9,8 @@
 //! highest number in a listing.
 
 mod fold;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod history;
 mod listing;
 mod segment;
