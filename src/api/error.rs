@@ -1,5 +1,7 @@
 //! The one place where what went wrong becomes a status and a problem type (RFC 9457).
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -10,10 +12,10 @@ use serde_json::{Map, Value, json};
 use super::{
     idle::{BodyIdle, BodySlow},
     problems::ProblemType,
-    rights::Scope,
+    rights::{Grant, Scope},
     uploads::Mismatch,
 };
-use crate::{depot, disk, manifest, path::SitePath, source, volume};
+use crate::{depot, disk, manifest, path::SitePath, source, telemetry::Way, volume};
 
 /// An answer that says what is wrong, for a program (`type`) and for a person (`detail`).
 #[derive(Debug)]
@@ -128,9 +130,20 @@ impl Problem {
         Self::new(ProblemType::Misdirected, detail)
     }
 
-    pub(super) fn no_scope(scope: Scope) -> Self {
+    pub(super) fn caller_unknown(after: Duration) -> Self {
+        let detail = "whoever vouches for this token does not answer, and nobody is let in unasked: send it again";
+        let seconds = u32::try_from(after.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+        Self::new(ProblemType::CallerUnknown, detail).after(seconds)
+    }
+
+    pub(super) fn no_scope(scope: Scope, grant: &Grant) -> Self {
         let scope = scope.as_str();
-        let detail = format!("this token has not the scope `{scope}`: its line in the token file says scopes=…");
+        let why = match grant.way {
+            Way::Oidc => "--oidc-scopes says which it has",
+            Way::Kubernetes => "no role lets its account do that",
+            Way::File | Way::None => "its line in the token file says scopes=…",
+        };
+        let detail = format!("this token has not the scope `{scope}`: {why}");
         Self::new(ProblemType::Forbidden, detail).with("scope", scope.into())
     }
 

@@ -49,11 +49,11 @@ pub(crate) fn deploy(bytes: &[u8]) -> bool {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Coding::Zstd,
         _ => Coding::Plain,
     };
-    let read = |bytes: &mut dyn Read| deployment::read(coding, bytes).map(|request| write(&request));
+    let read = |bytes: &mut dyn Read| deployment::read(coding, bytes, 1_000).map(|request| write(&request));
     let (whole, pieces) = (read(&mut &*bytes).ok(), read(&mut Pieces::new(bytes)).ok());
     assert_eq!(whole, pieces, "in pieces it is another");
     let Some(written) = whole else { return false };
-    let again = deployment::read(Coding::Plain, &mut written.to_string().as_bytes()).expect("what was written");
+    let again = deployment::read(Coding::Plain, &mut written.to_string().as_bytes(), 1_000).expect("what was written");
     assert_eq!(write(&again), written);
     true
 }

@@ -108,6 +108,7 @@ problem_types! {
     SourceFailed, BAD_GATEWAY, "source-failed", "The followed source cannot be read";
     VolumeLocked, SERVICE_UNAVAILABLE, "volume-locked", "Another process holds the volume";
     Overtaken, SERVICE_UNAVAILABLE, "overtaken", "Others publish faster than the hook answers";
+    CallerUnknown, SERVICE_UNAVAILABLE, "caller-unknown", "Who sends this cannot be told just now";
     Overloaded, SERVICE_UNAVAILABLE, "overloaded", "The process is short of a resource";
     Restarting, SERVICE_UNAVAILABLE, "restarting", "Nothing is written until the next start";
     VolumeFull, INSUFFICIENT_STORAGE, "volume-full", "The volume has no bytes or no inodes left";

@@ -1,6 +1,6 @@
 //! What a token may do: some of four scopes, perhaps in one folder only.
 
-use crate::{depot::Author, path::SitePath};
+use crate::{depot::Author, path::SitePath, telemetry::Way};
 
 /// A kind of request. Each operation of the table of routes names the one that it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Scopes(u8);
 impl Scopes {
     /// All that there are.
     pub const ALL: Self = Self(u8::MAX);
+    /// None at all.
+    pub const NONE: Self = Self(0);
 
     /// Reads `read,upload`; none when a word is none of the four, or there is none.
     #[must_use]
@@ -54,6 +56,12 @@ impl Scopes {
         let known = |word: &str| Scope::ALL.into_iter().find(|scope| scope.as_str() == word);
         let bits = text.split(',').try_fold(0, |bits, word| known(word).map(|scope| bits | scope.bit()))?;
         Some(Self(bits))
+    }
+
+    /// These, and `scope`.
+    #[must_use]
+    pub const fn and(self, scope: Scope) -> Self {
+        Self(self.0 | scope.bit())
     }
 
     /// Whether `scope` is among them; `admin` has all.
@@ -73,13 +81,15 @@ pub struct Grant {
     pub scopes: Scopes,
     /// The folder that they do not reach out of.
     pub within: Option<SitePath>,
+    /// How they are known.
+    pub way: Way,
 }
 
 impl Grant {
     /// Somebody who may do everything.
     #[must_use]
     pub fn whole(name: &str) -> Self {
-        Self { name: name.into(), scopes: Scopes::ALL, within: None }
+        Self { name: name.into(), scopes: Scopes::ALL, within: None, way: Way::None }
     }
 
     /// As the author of a change.

@@ -39,7 +39,8 @@ const PIECE: &[&str] = &["application/offset+octet-stream"];
 const ANYTHING: &[&str] = &["*/*"];
 
 /// What may be wrong with any request that needs a token.
-const ASKING: &[ProblemType] = &[Misdirected, BadRequest, Unauthorized, Forbidden, ForeignOrigin, Overloaded, Internal];
+const ASKING: &[ProblemType] =
+    &[Misdirected, BadRequest, Unauthorized, Forbidden, ForeignOrigin, CallerUnknown, Overloaded, Internal];
 /// With reading.
 const READING: &[ProblemType] = &[VolumeFailed, VolumeNotWritable, Damaged];
 /// With writing.

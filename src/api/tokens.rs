@@ -12,10 +12,9 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use axum::http::{HeaderMap, header::AUTHORIZATION};
 use subtle::ConstantTimeEq as _;
 
-use super::rights::Grant;
+use super::{identity, rights::Grant};
 use crate::{
     digest::{Digest, Hasher},
     telemetry::Metrics,
@@ -91,27 +90,16 @@ impl Tokens {
         Watch::start(self.clone(), watch::EVERY)
     }
 
-    /// Who sends a request with these headers, when its one `Authorization` is `Bearer` with a good token.
-    ///
-    /// Two such headers are none: what stands between us and the client may have looked at the other.
-    #[must_use]
-    pub fn grant(&self, headers: &HeaderMap) -> Option<Grant> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        match (values.next(), values.next()) {
-            (Some(value), None) => self.check(value.as_bytes()),
-            _ => None,
-        }
-    }
-
     /// Who sends this value of `Authorization`: `Bearer`, in any case, then blanks and a token (RFC 6750, 2.1).
     #[must_use]
     pub fn check(&self, authorization: &[u8]) -> Option<Grant> {
-        let blank = authorization.iter().position(|byte| *byte == b' ')?;
-        let (scheme, token) = authorization.split_at(blank);
-        if !scheme.eq_ignore_ascii_case(b"bearer") {
-            return None;
-        }
-        let digest = Digest::of(token.trim_ascii());
+        self.find(identity::token(authorization)?)
+    }
+
+    /// Who sends this token.
+    #[must_use]
+    pub fn find(&self, token: &[u8]) -> Option<Grant> {
+        let digest = Digest::of(token);
         let now = self.0.now.read().unwrap_or_else(PoisonError::into_inner);
         // No early end: every token is looked at, whichever is right.
         let mut found = None;
@@ -194,7 +182,7 @@ impl fmt::Debug for Tokens {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use axum::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
     use super::*;
 
@@ -246,11 +234,12 @@ mod tests {
         let tokens = tokens(TOKEN);
         let value = HeaderValue::from_str(&format!("Bearer {TOKEN}")).expect("a value");
         let mut headers = HeaderMap::new();
-        assert_eq!(tokens.grant(&headers), None);
+        let grant = |headers: &HeaderMap| tokens.find(identity::bearer(headers)?);
+        assert_eq!(grant(&headers), None);
         headers.append(AUTHORIZATION, value.clone());
-        assert!(tokens.grant(&headers).is_some());
+        assert!(grant(&headers).is_some());
         headers.append(AUTHORIZATION, value);
-        assert_eq!(tokens.grant(&headers), None);
+        assert_eq!(grant(&headers), None);
     }
 
     #[test]

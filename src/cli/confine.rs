@@ -47,7 +47,9 @@ impl Works for Reconcile {
 impl Works for Serve {
     fn sandbox(&self) -> Result<Sandbox, Failure> {
         let mut sandbox = with_sources(Sandbox::of(&self.volume), &self.from)?;
-        if let Access::Tokens(file) = &self.access {
+        if let Access::Known(ways) = &self.access
+            && let Some(file) = &ways.token_file
+        {
             sandbox = sandbox.reading(file);
         }
         let hooks = [&self.pre_publish, &self.post_publish];

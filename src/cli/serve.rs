@@ -17,6 +17,7 @@ use super::{Failure, confine::confine, descriptors, exit::Exit, locations};
 use crate::{
     api::{
         self, App,
+        identity::{Identity, Oidc},
         listener::{self, Limits},
         places::Places,
         probes::{self, Health},
@@ -26,7 +27,7 @@ use crate::{
     follow::{self, Follow},
     hooks::{Post, Pre},
     inspect::Inspect,
-    settings::{Access, Confine, Serve},
+    settings::{Access, Confine, Serve, Ways},
     shutdown::Shutdown,
     telemetry::{Connections, Heights, Metrics},
     upkeep::Upkeep,
@@ -77,11 +78,11 @@ async fn serve(settings: Serve, depot: Depot, bound: Bound) -> Result<(), Failur
         Connections::default(),
         probe_end.clone(),
     ));
-    let tokens = match &settings.access {
-        Access::Tokens(file) => Some(Tokens::open(file, metrics.clone())),
+    let identity = match &settings.access {
+        Access::Known(ways) => Some(identity(ways, &metrics)?),
         Access::Anybody => None,
     };
-    let watching = tokens.as_ref().map(Tokens::watch).transpose();
+    let watching = identity.as_ref().and_then(|identity| identity.tokens.as_ref()).map(Tokens::watch).transpose();
     let _watching = watching.map_err(|error| Failure::other(error.into()))?;
     recover(&depot, &metrics).await?;
     metrics.bounds.set(&heights(&depot)?);
@@ -90,7 +91,7 @@ async fn serve(settings: Serve, depot: Depot, bound: Bound) -> Result<(), Failur
     let app = Arc::new(App {
         asker: (!from.is_empty()).then_some(asker),
         depot: depot.clone(),
-        tokens,
+        identity,
         public_read: settings.public_read,
         hosts: settings.hosts,
         origins: settings.origins,
@@ -151,6 +152,13 @@ fn check_hooks(settings: &Serve) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The ways to know who sends a request.
+fn identity(ways: &Ways, metrics: &Arc<Metrics>) -> Result<Identity, Failure> {
+    let tokens = ways.token_file.as_ref().map(|file| Tokens::open(file, metrics.clone()));
+    let oidc = ways.oidc.clone().map(Oidc::new).transpose().map_err(|error| Failure::other(error.into()))?;
+    Ok(Identity { tokens, oidc, metrics: metrics.clone() })
 }
 
 /// Who is asked before each release.

@@ -62,6 +62,10 @@ Examples:
   Let a program in the Pod look at each release before anybody sees it:
     longshore serve --volume /usr/share/nginx/html --token-file /etc/longshore/token \\
       --pre-publish http://127.0.0.1:9000/may-it
+  Let the jobs of one repository of GitHub publish, without a stored secret:
+    longshore serve --volume /usr/share/nginx/html --auth oidc \\
+      --oidc-issuer https://token.actions.githubusercontent.com \\
+      --oidc-audience https://publish.example.com --oidc-claim repository_id=123456
   Try it out on this computer, without tokens:
     longshore serve --volume ./html --no-auth --listen 127.0.0.1:8080 --probes 127.0.0.1:9090
 
@@ -274,6 +278,38 @@ pub(super) struct ReconcileFlags {
     pub(super) keep: Option<OsString>,
 }
 
+/// Where the ways to know callers stand in the help.
+const CALLERS: &str = "Callers without a token of the token file";
+
+#[derive(Debug, Args)]
+pub(super) struct AccessFlags {
+    /// Whose tokens are good, too, or instead of those of --token-file: `oidc`, those of an issuer, as GitHub Actions and
+    /// GitLab have one for each job
+    #[arg(long, value_name = "WAYS", env = "LONGSHORE_AUTH", help_heading = CALLERS)]
+    pub(super) auth: Option<OsString>,
+
+    /// Issuer of the tokens, as they name it: https://token.actions.githubusercontent.com, https://gitlab.com
+    #[arg(long, value_name = "URL", env = "LONGSHORE_OIDC_ISSUER", help_heading = CALLERS)]
+    pub(super) oidc_issuer: Option<OsString>,
+
+    /// Audience that the tokens must be for: what a job asks its token for, as in https://publish.example.com
+    #[arg(long, value_name = "TEXT", env = "LONGSHORE_OIDC_AUDIENCE", help_heading = CALLERS)]
+    pub(super) oidc_audience: Option<OsString>,
+
+    /// What the tokens must say, as in repository_id=123456; several, which must all hold: each with a flag of its own. At
+    /// least one, since anybody in the world can have a token of a public issuer
+    #[arg(long, value_name = "NAME=VALUE", env = "LONGSHORE_OIDC_CLAIM", help_heading = CALLERS)]
+    pub(super) oidc_claim: Vec<OsString>,
+
+    /// What their senders may do: read, upload, rollback, admin, with commas between [default: read,upload]
+    #[arg(long, value_name = "SCOPES", env = "LONGSHORE_OIDC_SCOPES", help_heading = CALLERS)]
+    pub(super) oidc_scopes: Option<OsString>,
+
+    /// The one folder of the site that they reach, as in blog [default: the whole site]
+    #[arg(long, value_name = "FOLDER", env = "LONGSHORE_OIDC_PATH", help_heading = CALLERS)]
+    pub(super) oidc_path: Option<OsString>,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct ServeFlags {
     /// Directory to publish to: the volume's root
@@ -295,6 +331,9 @@ pub(super) struct ServeFlags {
     /// Let anybody write who reaches the address, which must then be a loopback one, as in 127.0.0.1:8080
     #[arg(long, env = "LONGSHORE_NO_AUTH")]
     pub(super) no_auth: bool,
+
+    #[command(flatten)]
+    pub(super) access: AccessFlags,
 
     /// Name under which it may be asked for, with a port or for any, as in publish.example.com; several: each with a flag
     /// of its own. Other names are answered 421 [default: every name]

@@ -2,13 +2,12 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
     time::Duration,
 };
 
 use super::{
-    Access, CheckSource, Command, Crowd, Doctor, Fill, Hosts, Keep, Layout, Limits, Log, Origins, Reconcile, Serve,
-    Settings, Verify, When,
+    CheckSource, Command, Crowd, Doctor, Fill, Hosts, Keep, Layout, Limits, Log, Origins, Reconcile, Serve, Settings,
+    Verify, When, access,
     flags::{
         DoctorFlags, FillFlags, Flags, KeepFlags, LayoutFlags, LimitFlags, ReconcileFlags, ServeFlags, Verb,
         VerifyFlags,
@@ -145,6 +144,7 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
     let probes = reading.value("probes", flags.probes, values::address).map(|given| given.unwrap_or(PROBES));
     let token_file = reading.value("token-file", flags.token_file, values::path);
     let no_auth = reading.switch("no-auth", flags.no_auth);
+    let others = access::others(flags.access, reading);
     let public_read = reading.switch("public-read", flags.public_read);
     let hosts = reading.list("host", &flags.host, |name| Hosts::parse([name]).map(drop));
     let origins = reading.list("origin", &flags.origin, |origin| Origins::parse([origin]).map(drop));
@@ -162,7 +162,7 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
     let keep = keep(flags.keep, reading);
     let limits = limits(flags.limits, reading);
 
-    let access = access(token_file, no_auth, listen, reading);
+    let access = access::access(token_file, no_auth, others, listen, reading);
     if let (Ok(listen), Ok(probes)) = (listen, probes)
         && listen == probes
         && listen.port() != 0
@@ -199,38 +199,4 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
         limits,
         crowd,
     })
-}
-
-/// Nobody can be let in by forgetting a flag: one of two must be there, and the open one reaches no network.
-fn access(
-    token_file: Result<Option<PathBuf>, Known>,
-    no_auth: Result<bool, Known>,
-    listen: Result<SocketAddr, Known>,
-    reading: &mut Reading<'_>,
-) -> Result<Access, Known> {
-    match (token_file?, no_auth?) {
-        (Some(file), false) => Ok(Access::Tokens(file)),
-        (None, true) => {
-            let listen = listen?;
-            if listen.ip().to_canonical().is_loopback() {
-                return Ok(Access::Anybody);
-            }
-            reading.mistake(format!(
-                "--no-auth with --listen {listen} would let the whole network write: listen on a loopback address, as \
-                 in `--listen 127.0.0.1:8080`, or use --token-file"
-            ));
-            Err(Known)
-        }
-        (Some(_), true) => {
-            reading.mistake("--token-file and --no-auth exclude each other: leave one of them out");
-            Err(Known)
-        }
-        (None, false) => {
-            reading.mistake(
-                "--token-file is missing: name a file with one token a line (`openssl rand -hex 32` makes one), or, to \
-                 try it out, use `--no-auth --listen 127.0.0.1:8080`",
-            );
-            Err(Known)
-        }
-    }
 }

@@ -10,6 +10,10 @@ use crate::depot::MinFree;
 
 const TOKENS: [&str; 4] = ["--volume", "/v", "--token-file", "/t"];
 
+fn by_token_file() -> Access {
+    Access::Known(Box::new(Ways { token_file: Some("/t".into()), ..Ways::default() }))
+}
+
 fn check_source(text: &str) -> Result<(), String> {
     if text.starts_with("ftp://") { Err("ftp:// is not a source".into()) } else { Ok(()) }
 }
@@ -66,7 +70,7 @@ fn serve_has_its_defaults() {
         volume: "/v".into(),
         listen: ([0, 0, 0, 0], 8080).into(),
         probes: ([0, 0, 0, 0], 9090).into(),
-        access: Access::Tokens("/t".into()),
+        access: by_token_file(),
         public_read: false,
         hosts: Hosts::default(),
         origins: Origins::default(),
@@ -234,7 +238,54 @@ fn nobody_is_let_in_by_a_forgotten_flag() {
         assert_eq!(given.access, Access::Anybody, "{loopback}");
     }
     let given = serve(&TOKENS, &[("LONGSHORE_NO_AUTH", "false")]);
-    assert_eq!(given.access, Access::Tokens("/t".into()));
+    assert_eq!(given.access, by_token_file());
+}
+
+const OIDC: [&str; 8] =
+    ["--volume", "/v", "--auth", "oidc", "--oidc-issuer", "https://gitlab.example", "--oidc-audience", "longshore"];
+
+#[test]
+fn an_issuer_is_taken_with_an_audience_and_claims_only() {
+    let given = serve(&[&OIDC[..], &["--oidc-claim", "project_id=7", "--oidc-claim", "ref=a=b"]].concat(), &[]);
+    let Access::Known(ways) = given.access else { panic!("it is known") };
+    let rules = ways.oidc.expect("rules");
+    let claims: Vec<_> = rules.claims.iter().map(|claim| (claim.name.as_str(), claim.value.as_str())).collect();
+    assert_eq!((rules.issuer.as_str(), claims), ("https://gitlab.example", vec![("project_id", "7"), ("ref", "a=b")]));
+    let has = crate::api::rights::Scope::ALL.map(|scope| rules.scopes.has(scope));
+    assert_eq!((has, rules.within, ways.token_file), ([true, true, false, false], None, None));
+    let environment = [
+        ("LONGSHORE_AUTH", "oidc"),
+        ("LONGSHORE_OIDC_ISSUER", "https://gitlab.example"),
+        ("LONGSHORE_OIDC_AUDIENCE", "longshore"),
+        ("LONGSHORE_OIDC_CLAIM", "project_id=7\nref=main"),
+        ("LONGSHORE_OIDC_SCOPES", "rollback"),
+        ("LONGSHORE_OIDC_PATH", "blog/"),
+    ];
+    let Access::Known(ways) = serve(&TOKENS, &environment).access else { panic!("it is known") };
+    let rules = ways.oidc.expect("rules");
+    assert_eq!((rules.claims.len(), rules.within.expect("a folder").as_str()), (2, "blog"));
+    assert_eq!(ways.token_file, Some("/t".into()), "both ways at once");
+}
+
+#[test]
+fn what_an_issuer_lacks_is_said_in_one_go() {
+    let with = |more: &[&str]| mistakes(&[&["serve", "--volume", "/v"], more].concat(), &[]);
+    let found = with(&["--auth", "oidc"]);
+    assert_eq!(found.len(), 3, "{found:?}");
+    for (mistake, flag) in found.iter().zip(["--oidc-issuer", "--oidc-audience", "--oidc-claim"]) {
+        assert!(mistake.starts_with(&format!("--auth oidc needs {flag}")), "{mistake}");
+    }
+    let of = |more: &[&str]| mistakes_of_one(mistakes(&[&["serve"], &OIDC[..], more].concat(), &[]));
+    assert!(of(&[]).contains("anybody can have a token"));
+    assert!(of(&["--oidc-claim", "repository"]).contains("is not NAME=VALUE"));
+    assert!(of(&["--oidc-claim", "a=1", "--oidc-claim", "a=2"]).contains("is there twice"));
+    assert!(of(&["--oidc-claim", "a=1", "--oidc-scopes", "write"]).contains("is not some of read"));
+    assert!(of(&["--oidc-claim", "a=1", "--oidc-path", "../x"]).contains("is not a folder"));
+    assert!(of(&["--oidc-claim", "a=1", "--no-auth"]).contains("exclude each other"));
+    assert!(mistakes_of_one(with(&["--auth", "ldap"])).contains("is not a way"));
+    assert!(mistakes_of_one(with(&["--auth", "token-file"])).contains("--token-file itself"));
+    let alone = with(&["--token-file", "/t", "--oidc-claim", "a=1"]);
+    assert!(mistakes_of_one(alone).starts_with("--oidc-claim without --auth oidc"));
 }
 
 #[test]

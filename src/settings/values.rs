@@ -6,8 +6,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use bytesize::ByteSize;
 
-use super::{Confine, Hook, Layout, LogFormat, Side, When};
-use crate::depot::MinFree;
+use super::{Confine, Hook, Layout, LogFormat, Side, When, oidc};
+use crate::{api::rights::Scopes, depot::MinFree, path::SitePath, telemetry::Way};
 
 /// The shortest time between two looks at a source: below it a volume does nothing else.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
@@ -30,6 +30,55 @@ pub(super) fn hook(value: &OsStr) -> Result<Hook, String> {
         true => why.to_owned(),
         false => why.replacen("it", &format!("{text:?}"), 1),
     })
+}
+
+/// The ways in `--auth`.
+pub(super) fn ways(value: &OsStr) -> Result<Vec<Way>, String> {
+    let mut ways = Vec::new();
+    for word in text(value)?.split(',').map(str::trim) {
+        let way = match word {
+            "oidc" => Way::Oidc,
+            "token-file" => return Err("the way token-file is meant by --token-file itself: leave it out".to_owned()),
+            other => return Err(format!("{other:?} is not a way to know callers: oidc")),
+        };
+        if ways.contains(&way) {
+            return Err(format!("{word} is there twice"));
+        }
+        ways.push(way);
+    }
+    Ok(ways)
+}
+
+pub(super) fn issuer(value: &OsStr) -> Result<oidc::Issuer, String> {
+    text(value)?.parse()
+}
+
+/// A text that others must say, byte for byte.
+pub(super) fn exactly(value: &OsStr) -> Result<String, String> {
+    text(value).map(str::to_owned)
+}
+
+/// What a token must say, as `NAME=VALUE`.
+pub(super) fn claim(text: &str) -> Result<oidc::Claim, String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok(oidc::Claim { name: name.to_owned(), value: value.to_owned() })
+        }
+        _ => Err(format!("{text:?} is not NAME=VALUE, as in repository_id=123456")),
+    }
+}
+
+pub(super) fn scopes(value: &OsStr) -> Result<Scopes, String> {
+    let text = text(value)?;
+    let why = || format!("{text:?} is not some of read, upload, rollback, admin, with commas between");
+    Scopes::parse(text).ok_or_else(why)
+}
+
+/// A folder of the site, perhaps with a slash at its end.
+pub(super) fn folder(value: &OsStr) -> Result<SitePath, String> {
+    let text = text(value)?;
+    let why = |error| format!("{text:?} is not a folder of the site, as in blog or blog/drafts: {error}");
+    text.strip_suffix('/').unwrap_or(text).parse().map_err(why)
 }
 
 /// A path may be any bytes.

@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Bounds, Connections};
+use super::{Bounds, Connections, Met, Way, callers::Callers};
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -53,6 +53,7 @@ pub struct Metrics {
     last_answer: Mutex<Option<Instant>>,
     /// Tokens that may write now.
     pub tokens: Gauge,
+    callers: Callers,
     /// Objects that nothing named, removed.
     removed_objects: Counter,
     /// Bytes of those.
@@ -149,6 +150,7 @@ impl Metrics {
             source_lag: Gauge::default(),
             last_answer: Mutex::new(None),
             tokens: Gauge::default(),
+            callers: Callers::default(),
             removed_objects: Counter::default(),
             removed_bytes: Counter::default(),
             last_cleaning: Gauge::default(),
@@ -177,6 +179,7 @@ impl Metrics {
         registry.register("source_looks", "Looks at the sources", metrics.looks.clone());
         registry.register("source_lag_seconds", "Seconds since a source last answered", metrics.source_lag.clone());
         registry.register("tokens", "Tokens that may write now", metrics.tokens.clone());
+        metrics.callers.register(registry);
         registry.register("removed_objects", "Objects that nothing named, removed", metrics.removed_objects.clone());
         registry.register("removed_bytes", "Bytes that this freed", metrics.removed_bytes.clone());
         registry.register(
@@ -185,6 +188,11 @@ impl Metrics {
             metrics.last_cleaning.clone(),
         );
         metrics
+    }
+
+    /// Counts a token that was looked at.
+    pub fn met(&self, way: Way, met: Met) {
+        self.callers.met(way, met);
     }
 
     /// Counts an answered request.

@@ -14,6 +14,7 @@ pub(crate) fn part(name: &str) -> Option<PathBuf> {
         "tus-js-client" => kept("node/node_modules/tus-js-client/package.json").and_then(|_| on_path("node")),
         "tuspy" => kept("venv/tuspy==1.1.0").and_then(|_| kept("venv/bin/python")),
         "ptrace" => may_trace().then(PathBuf::new),
+        "pyjwt" => kept("venv/pyjwt[crypto]==2.15.1").and_then(|_| kept("venv/bin/python")),
         program => on_path(program),
     };
     if found.is_none() {

@@ -15,6 +15,7 @@ use crate::{
     api::rights::{Grant, Scopes},
     digest::Digest,
     path::SitePath,
+    telemetry::Way,
 };
 
 /// The largest file that is read, in bytes: Kubernetes' own limit for a Secret.
@@ -107,7 +108,7 @@ pub(super) fn parse(bytes: &[u8]) -> (Vec<Token>, Vec<Warning>) {
                 }
                 let name = name.map_or_else(|| format!("token:{}", &digest.to_string()[..8]), str::to_owned);
                 let scopes = scopes.unwrap_or(Scopes::ALL);
-                tokens.push(Token { digest: Secret(digest), grant: Grant { name, scopes, within } });
+                tokens.push(Token { digest: Secret(digest), grant: Grant { name, scopes, within, way: Way::File } });
             }
             Err(why) => warn(why),
         }
@@ -190,7 +191,7 @@ mod tests {
             parse(format!("sha256:{digest} name=ci scopes=upload,read path=blog/\nplain-token-of-20-bytes").as_bytes());
         assert_eq!((tokens.len(), warnings.len()), (2, 0));
         assert_eq!(tokens[0].digest.0, digest);
-        let Grant { name, scopes, within } = &tokens[0].grant;
+        let Grant { name, scopes, within, .. } = &tokens[0].grant;
         assert_eq!((name.as_str(), within.as_ref().map(|within| within.as_str())), ("ci", Some("blog")));
         assert!(scopes.has(Scope::Upload) && scopes.has(Scope::Read) && !scopes.has(Scope::Rollback));
         assert!(tokens[1].grant.scopes.has(Scope::Admin) && tokens[1].grant.within.is_none());
