@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// The C library's allocator keeps what each of our many threads once had; this one gives it back.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // Modes of what we make are explicit: the umask that we were started with must not change them.
     rustix::process::umask(rustix::fs::Mode::empty());

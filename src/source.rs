@@ -78,9 +78,15 @@ pub struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Bytes of names, and of a zip's directory, that an archive may make us hold.
+    /// Bytes of names that an archive may make us hold.
     const fn most_names(&self) -> u64 {
         let mib = if self.is_one_of_many { 24 } else { 64 };
+        mib << 20
+    }
+
+    /// Bytes that a zip's directory may have: an entry of 50 bytes takes us 500.
+    const fn largest_directory(&self) -> u64 {
+        let mib = if self.is_one_of_many { 10 } else { 64 };
         mib << 20
     }
 }

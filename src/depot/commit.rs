@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Change, Changed, Counts, Depot, Error, Proposal, State,
+    folders::Folders,
     gate::{Passed, Tried},
     plan::{Difference, Overlay, Plan, plan},
 };
@@ -236,7 +237,8 @@ impl Depot {
         let Change::Put { files, .. } = change else { return Ok(false) };
         let Some(live) = self.volume.live()? else { return Ok(false) };
         let Some(tree) = self.volume.tree(&state.home, &live)? else { return Ok(false) };
-        let times = Tree::<Time>::new(state.store.nodes(), head.entry.times);
+        // Each folder is read once, however many of its files were sent.
+        let mut times = Folders::of(Some(Tree::<Time>::new(state.store.nodes(), head.entry.times)));
         for (path, staged) in files {
             let mtime = times.find(path)?.and_then(|time| time.mtime);
             let stat = disk::if_path(tree.stat(path))?;

@@ -76,7 +76,7 @@ fn folders(state: &State, node: Digest) -> Result<u64, Error> {
     let mut below = Vec::new();
     rows::<File>(&node, &bytes, &mut |_, row| {
         match row {
-            Row::Part(part, _) => below.push((part, 0)),
+            Row::Part(part, ..) => below.push((part, 0)),
             Row::Entry(_, Item::Folder(folder, _)) => below.push((folder, 1)),
             Row::Entry(_, Item::Leaf(_)) => {}
         }

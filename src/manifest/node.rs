@@ -169,7 +169,7 @@ fn gather<L: Leaf>(
     rows::<L>(digest, &bytes, &mut |line, row| {
         let malformed = || Error::Malformed { digest: *digest, line };
         match row {
-            Row::Part(part, _) => {
+            Row::Part(part, ..) => {
                 let levels = levels.checked_sub(1).ok_or_else(malformed)?;
                 gather::<L>(nodes, &part, levels, directory, seen)
             }
@@ -184,11 +184,34 @@ fn gather<L: Leaf>(
     })
 }
 
+/// What `key` names in the directory `digest`. Of a large one only those parts are read that may hold it: a site may have all
+/// its files in one folder, and somebody looks for each of them.
+pub(super) fn find<L: Leaf>(nodes: &dyn Nodes, digest: &Digest, key: &str) -> Result<Option<Item<L>>, Error> {
+    let mut at = *digest;
+    for _ in 0..=LEVELS {
+        let bytes = nodes.node(&at).map_err(|source| Error::Node { digest: at, source })?;
+        let (mut part, mut found) = (None, None);
+        rows::<L>(&at, &bytes, &mut |_, row| {
+            match row {
+                Row::Part(digest, _, first) if *first <= *key => part = Some(digest),
+                Row::Entry(name, item) if *name == *key => found = Some(item),
+                Row::Part(..) | Row::Entry(..) => {}
+            }
+            Ok(())
+        })?;
+        match part {
+            Some(part) if found.is_none() => at = part,
+            _ => return Ok(found),
+        }
+    }
+    Err(Error::Malformed { digest: at, line: 0 })
+}
+
 /// One line of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Row<L: Leaf> {
-    /// A node of which the directory is made, among others, and what is in it.
-    Part(Digest, L::Total),
+    /// A node of which the directory is made, among others, what is in it, and its first key.
+    Part(Digest, L::Total, Box<str>),
     /// An entry by its key.
     Entry(Box<str>, Item<L>),
 }
@@ -220,7 +243,11 @@ pub fn rows<L: Leaf>(
         let row = if kind == "dir" || kind == "part" {
             let digest: Digest = word().and_then(|word| word.parse().ok()).ok_or_else(malformed)?;
             let total = L::Total::parse(&mut word).ok_or_else(malformed)?;
-            if kind == "part" { Row::Part(digest, total) } else { Row::Entry(rest.into(), Item::Folder(digest, total)) }
+            if kind == "part" {
+                Row::Part(digest, total, rest.into())
+            } else {
+                Row::Entry(rest.into(), Item::Folder(digest, total))
+            }
         } else {
             let leaf = L::parse(kind, &mut word).ok_or_else(malformed)?;
             Row::Entry(rest.into(), Item::Leaf(leaf))

@@ -28,14 +28,25 @@ impl<'a, L: Leaf> Tree<'a, L> {
     /// # Errors
     /// When a node cannot be read.
     pub fn folder(&self, folder: Option<&SitePath>) -> Result<Option<Directory<L>>, Error> {
-        let mut directory = read(self.nodes, &self.root)?;
+        self.root_of(folder)?.map(|root| read(self.nodes, &root)).transpose()
+    }
+
+    /// The node of `folder`, or the root.
+    fn root_of(&self, folder: Option<&SitePath>) -> Result<Option<Digest>, Error> {
+        let mut at = self.root;
         for name in folder.iter().flat_map(|folder| folder.components()) {
-            match directory.get(&*format!("{name}/")) {
-                Some(Item::Folder(digest, _)) => directory = read(self.nodes, digest)?,
+            match node::find::<L>(self.nodes, &at, &format!("{name}/"))? {
+                Some(Item::Folder(digest, _)) => at = digest,
                 _ => return Ok(None),
             }
         }
-        Ok(Some(directory))
+        Ok(Some(at))
+    }
+
+    /// What `key`, a file's name or a folder's and `/`, names in `folder`.
+    fn item(&self, folder: Option<&SitePath>, key: &str) -> Result<Option<Item<L>>, Error> {
+        let Some(root) = self.root_of(folder)? else { return Ok(None) };
+        node::find(self.nodes, &root, key)
     }
 
     /// What lies at `path`.
@@ -43,11 +54,10 @@ impl<'a, L: Leaf> Tree<'a, L> {
     /// # Errors
     /// When a node cannot be read.
     pub fn find(&self, path: &SitePath) -> Result<Option<L>, Error> {
-        let folder = self.folder(path.parent().as_ref())?;
-        Ok(folder.and_then(|folder| match folder.get(path.name()) {
-            Some(Item::Leaf(leaf)) => Some(leaf.clone()),
+        Ok(match self.item(path.parent().as_ref(), path.name())? {
+            Some(Item::Leaf(leaf)) => Some(leaf),
             _ => None,
-        }))
+        })
     }
 
     /// Whether `path` is a folder.
@@ -55,8 +65,7 @@ impl<'a, L: Leaf> Tree<'a, L> {
     /// # Errors
     /// When a node cannot be read.
     pub fn is_folder(&self, path: &SitePath) -> Result<bool, Error> {
-        let folder = self.folder(path.parent().as_ref())?;
-        Ok(folder.is_some_and(|folder| folder.contains_key(&*format!("{}/", path.name()))))
+        Ok(self.item(path.parent().as_ref(), &format!("{}/", path.name()))?.is_some())
     }
 
     /// What all leaves add up to.
@@ -70,7 +79,7 @@ impl<'a, L: Leaf> Tree<'a, L> {
         // However large the directory is: its parts say what is in them.
         node::rows::<L>(&self.root, &bytes, &mut |_, row| {
             sum = sum.add(match row {
-                Row::Part(_, total) | Row::Entry(_, Item::Folder(_, total)) => total,
+                Row::Part(_, total, _) | Row::Entry(_, Item::Folder(_, total)) => total,
                 Row::Entry(_, Item::Leaf(leaf)) => leaf.total(),
             });
             Ok(())
@@ -83,9 +92,8 @@ impl<'a, L: Leaf> Tree<'a, L> {
     /// # Errors
     /// When a node cannot be read.
     pub fn total_of(&self, folder: &SitePath) -> Result<L::Total, Error> {
-        let above = self.folder(folder.parent().as_ref())?;
-        Ok(match above.as_ref().and_then(|above| above.get(&*format!("{}/", folder.name()))) {
-            Some(Item::Folder(_, total)) => *total,
+        Ok(match self.item(folder.parent().as_ref(), &format!("{}/", folder.name()))? {
+            Some(Item::Folder(_, total)) => total,
             _ => L::Total::default(),
         })
     }
@@ -216,6 +224,14 @@ mod tests {
         let files: BTreeMap<_, _> = (0..20_000).map(|n| (path(&format!("f{n:05}")), file(&n.to_string()))).collect();
         let root = build(&memory, &files);
         assert_eq!(Tree::<File>::new(&memory, root).total().expect("read").files, 20_000);
+        let tree = Tree::<File>::new(&memory, root);
+        for (path, file) in files.iter().step_by(97) {
+            assert_eq!(tree.find(path).expect("read").as_ref(), Some(file), "{path}");
+        }
+        for absent in ["a", "f00000a", "f12345/x", "f19999z", "z"] {
+            assert_eq!(tree.find(&path(absent)).expect("read"), None, "{absent}");
+        }
+        assert!(!tree.is_folder(&path("f12345")).expect("read"));
         let mut edits = Edits::default();
         edits.set(&path("f12345"), file("new"));
         let edited = edits.apply(&memory, Some(&root)).expect("it can be edited");

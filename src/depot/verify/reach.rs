@@ -92,7 +92,7 @@ impl Reach {
                 Holding::Whole(bytes) => {
                     let read = rows::<L>(&digest, &bytes, &mut |_, row| {
                         match row {
-                            Row::Part(below, _) | Row::Entry(_, Item::Folder(below, _)) => ahead.push(below),
+                            Row::Part(below, ..) | Row::Entry(_, Item::Folder(below, _)) => ahead.push(below),
                             Row::Entry(_, Item::Leaf(leaf)) => self.objects.extend(leaf.object()),
                         }
                         Ok(())
@@ -155,7 +155,7 @@ impl Trace<'_> {
         let Ok(bytes) = self.state.store.nodes().node(&digest) else { return true };
         let read = rows::<L>(&digest, &bytes, &mut |_, row| {
             found |= match row {
-                Row::Part(part, _) => self.down::<L>(part, path),
+                Row::Part(part, ..) => self.down::<L>(part, path),
                 Row::Entry(key, Item::Folder(below, _)) => self.down::<L>(below, &format!("{path}{key}")),
                 Row::Entry(key, Item::Leaf(leaf)) => match leaf.object() {
                     Some((object, _)) if self.lost.contains(&(Room::Objects, object)) => {

@@ -34,7 +34,7 @@ const FOLDER: u32 = 0o040_000;
 pub(super) fn read(place: &str, file: &File, reading: &Reading<'_>) -> Result<Summary, Error> {
     let broken = |error: ZipError| describe(place, "", &error);
     // The directory, about a hundred bytes for each entry, is held in memory.
-    let left = Cell::new(reading.most_names());
+    let left = Cell::new(reading.largest_directory());
     let bytes = BufReader::new(Bounded { file, left: &left });
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
     let mut archive = ZipArchive::with_config(config, bytes).map_err(broken)?;
