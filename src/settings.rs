@@ -21,7 +21,11 @@ mod tests;
 mod values;
 
 use crate::{
-    api::{host::Hosts, identity::oidc, origin::Origins},
+    api::{
+        host::Hosts,
+        identity::{kubernetes as kubernetes_accounts, oidc},
+        origin::Origins,
+    },
     depot::{Keep, Layout, Limits, When},
     hooks::Hook,
 };
@@ -207,6 +211,8 @@ pub struct Ways {
     pub token_file: Option<PathBuf>,
     /// By an issuer of tokens.
     pub oidc: Option<oidc::Rules>,
+    /// By a Kubernetes cluster.
+    pub kubernetes: Option<kubernetes_accounts::Rules>,
 }
 
 /// Why there are no settings.

@@ -17,9 +17,11 @@ use super::{
 use crate::telemetry::{Met, Metrics, Way};
 
 pub mod jwt;
+pub mod kubernetes;
 mod name;
 pub mod oidc;
 
+pub use kubernetes::Kubernetes;
 pub use oidc::Oidc;
 
 /// The longest token that is looked at, in bytes.
@@ -32,6 +34,8 @@ pub struct Identity {
     pub tokens: Option<Tokens>,
     /// By the tokens of an issuer.
     pub oidc: Option<Oidc>,
+    /// By the tokens of a cluster's service accounts.
+    pub kubernetes: Option<Kubernetes>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -105,9 +109,10 @@ impl Identity {
         Err(Denied::Nobody)
     }
 
-    async fn ask(&self, way: Way, token: &str, _scope: Scope) -> Verdict {
-        match (way, &self.oidc) {
-            (Way::Oidc, Some(oidc)) => oidc.check(token).await,
+    async fn ask(&self, way: Way, token: &str, scope: Scope) -> Verdict {
+        match (way, &self.oidc, &self.kubernetes) {
+            (Way::Oidc, Some(oidc), _) => oidc.check(token).await,
+            (Way::Kubernetes, _, Some(kubernetes)) => kubernetes.check(token, scope).await,
             _ => Verdict::Nobody(None),
         }
     }

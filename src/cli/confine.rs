@@ -17,6 +17,8 @@ use crate::{
 
 /// Variables of others that may name files: credentials of clouds and clusters, certificates to trust.
 const FOREIGN: [&str; 6] = ["AWS_", "AZURE_", "GOOGLE_", "SSL_CERT_", "KUBECONFIG", "KUBERNETES_"];
+/// Where a Pod has the token of its account.
+const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// Where Google's tools leave credentials, below the home.
 const GOOGLE: &str = ".config/gcloud/application_default_credentials.json";
 
@@ -51,6 +53,11 @@ impl Works for Serve {
             && let Some(file) = &ways.token_file
         {
             sandbox = sandbox.reading(file);
+        }
+        if let Access::Known(ways) = &self.access
+            && ways.kubernetes.is_some()
+        {
+            sandbox = sandbox.reading(Path::new(ACCOUNT));
         }
         let hooks = [&self.pre_publish, &self.post_publish];
         Ok(sandbox.running_programs(hooks.into_iter().flatten().any(|hook| matches!(hook, Hook::Program(_)))))

@@ -17,7 +17,7 @@ use super::{Failure, confine::confine, descriptors, exit::Exit, locations};
 use crate::{
     api::{
         self, App,
-        identity::{Identity, Oidc},
+        identity::{Identity, Kubernetes, Oidc},
         listener::{self, Limits},
         places::Places,
         probes::{self, Health},
@@ -79,7 +79,7 @@ async fn serve(settings: Serve, depot: Depot, bound: Bound) -> Result<(), Failur
         probe_end.clone(),
     ));
     let identity = match &settings.access {
-        Access::Known(ways) => Some(identity(ways, &metrics)?),
+        Access::Known(ways) => Some(identity(ways, &metrics).await?),
         Access::Anybody => None,
     };
     let watching = identity.as_ref().and_then(|identity| identity.tokens.as_ref()).map(Tokens::watch).transpose();
@@ -155,10 +155,17 @@ fn check_hooks(settings: &Serve) -> Result<(), Failure> {
 }
 
 /// The ways to know who sends a request.
-fn identity(ways: &Ways, metrics: &Arc<Metrics>) -> Result<Identity, Failure> {
+async fn identity(ways: &Ways, metrics: &Arc<Metrics>) -> Result<Identity, Failure> {
     let tokens = ways.token_file.as_ref().map(|file| Tokens::open(file, metrics.clone()));
     let oidc = ways.oidc.clone().map(Oidc::new).transpose().map_err(|error| Failure::other(error.into()))?;
-    Ok(Identity { tokens, oidc, metrics: metrics.clone() })
+    let kubernetes = match ways.kubernetes.clone() {
+        Some(rules) => Some(Kubernetes::new(rules).await.map_err(|error| {
+            let hint = "in a Pod, mount the account's token (automountServiceAccountToken); elsewhere, set KUBECONFIG";
+            Failure::new(Exit::Usage, error.context("--auth kubernetes"), Some(hint))
+        })?),
+        None => None,
+    };
+    Ok(Identity { tokens, oidc, kubernetes, metrics: metrics.clone() })
 }
 
 /// Who is asked before each release.

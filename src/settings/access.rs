@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use super::{
     Access, Ways,
     flags::AccessFlags,
-    oidc,
+    kubernetes_accounts, oidc,
     reading::{Known, Reading, variable},
     values,
 };
@@ -14,11 +14,40 @@ use crate::{
     telemetry::Way,
 };
 
+/// Whom tokens of a cluster must be for.
+const AUDIENCE: &str = "longshore";
+/// What roles call the site.
+const SITE: &str = "site";
+
 /// The ways but for the token file.
 pub(super) fn others(flags: AccessFlags, reading: &mut Reading<'_>) -> Result<Ways, Known> {
     let ways = reading.value("auth", flags.auth.clone(), values::ways).map(Option::unwrap_or_default);
+    let audience = reading.value("kubernetes-audience", flags.kubernetes_audience.clone(), values::exactly);
+    let site = reading.value("kubernetes-site", flags.kubernetes_site.clone(), values::site);
+    let kubernetes = kubernetes(audience, site, &ways, reading);
     let oidc = oidc(flags, &ways, reading);
-    Ok(Ways { token_file: None, oidc: oidc? })
+    Ok(Ways { token_file: None, oidc: oidc?, kubernetes: kubernetes? })
+}
+
+fn kubernetes(
+    audience: Result<Option<String>, Known>,
+    site: Result<Option<String>, Known>,
+    ways: &Result<Vec<Way>, Known>,
+    reading: &mut Reading<'_>,
+) -> Result<Option<kubernetes_accounts::Rules>, Known> {
+    if !ways.as_ref().map_err(|known| *known)?.contains(&Way::Kubernetes) {
+        let given =
+            [("kubernetes-audience", !matches!(audience, Ok(None))), ("kubernetes-site", !matches!(site, Ok(None)))];
+        return idle("kubernetes", &given, reading);
+    }
+    if !cfg!(feature = "kubernetes") {
+        reading.mistake(
+            "--auth kubernetes: this program was built without it; build it with the feature `kubernetes`, or leave it out",
+        );
+        return Err(Known);
+    }
+    let audience = audience?.unwrap_or_else(|| AUDIENCE.to_owned());
+    Ok(Some(kubernetes_accounts::Rules { audience, site: site?.unwrap_or_else(|| SITE.to_owned()) }))
 }
 
 fn oidc(

@@ -284,7 +284,7 @@ const CALLERS: &str = "Callers without a token of the token file";
 #[derive(Debug, Args)]
 pub(super) struct AccessFlags {
     /// Whose tokens are good, too, or instead of those of --token-file: `oidc`, those of an issuer, as GitHub Actions and
-    /// GitLab have one for each job
+    /// GitLab have one for each job; `kubernetes`, those of service accounts; both, with a comma between
     #[arg(long, value_name = "WAYS", env = "LONGSHORE_AUTH", help_heading = CALLERS)]
     pub(super) auth: Option<OsString>,
 
@@ -308,6 +308,15 @@ pub(super) struct AccessFlags {
     /// The one folder of the site that they reach, as in blog [default: the whole site]
     #[arg(long, value_name = "FOLDER", env = "LONGSHORE_OIDC_PATH", help_heading = CALLERS)]
     pub(super) oidc_path: Option<OsString>,
+
+    /// Audience that tokens of service accounts must be for [default: longshore]
+    #[arg(long, value_name = "TEXT", env = "LONGSHORE_KUBERNETES_AUDIENCE", help_heading = CALLERS)]
+    pub(super) kubernetes_audience: Option<OsString>,
+
+    /// Name of the site in roles, which allow `get`, `update`, `rollback`, `admin` of sites.longshore.dev in the Pod's
+    /// namespace [default: site]
+    #[arg(long, value_name = "NAME", env = "LONGSHORE_KUBERNETES_SITE", help_heading = CALLERS)]
+    pub(super) kubernetes_site: Option<OsString>,
 }
 
 #[derive(Debug, Args)]

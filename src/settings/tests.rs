@@ -268,6 +268,34 @@ fn an_issuer_is_taken_with_an_audience_and_claims_only() {
 }
 
 #[test]
+#[cfg(feature = "kubernetes")]
+fn several_ways_are_open_at_once() {
+    let given = serve(&[&OIDC[..3], &["oidc, kubernetes"], &OIDC[4..], &["--oidc-claim", "a=1"]].concat(), &[]);
+    let Access::Known(ways) = given.access else { panic!("it is known") };
+    let rules = ways.kubernetes.expect("rules");
+    assert_eq!((rules.audience.as_str(), rules.site.as_str(), ways.oidc.is_some()), ("longshore", "site", true));
+    let environment = [("LONGSHORE_KUBERNETES_AUDIENCE", "us"), ("LONGSHORE_KUBERNETES_SITE", "shop-2")];
+    let Access::Known(ways) = serve(&["--volume", "/v", "--auth", "kubernetes"], &environment).access else {
+        panic!("it is known")
+    };
+    let rules = ways.kubernetes.expect("rules");
+    assert_eq!((rules.audience.as_str(), rules.site.as_str()), ("us", "shop-2"));
+    let with = |more: &[&str]| mistakes_of_one(mistakes(&[&["serve", "--volume", "/v"], more].concat(), &[]));
+    assert!(with(&["--auth", "kubernetes", "--kubernetes-site", "Shop/1"]).contains("is no name of a resource"));
+    assert!(with(&["--auth", "kubernetes,kubernetes"]).contains("is there twice"));
+    assert!(with(&["--auth", "kubernetes", "--no-auth"]).contains("exclude each other"));
+    let alone = with(&["--token-file", "/t", "--kubernetes-site", "shop"]);
+    assert!(alone.starts_with("--kubernetes-site without --auth kubernetes"), "{alone}");
+}
+
+#[test]
+#[cfg(not(feature = "kubernetes"))]
+fn what_was_not_built_in_is_said() {
+    let found = mistakes(&["serve", "--volume", "/v", "--auth", "kubernetes"], &[]);
+    assert!(mistakes_of_one(found).contains("was built without it"));
+}
+
+#[test]
 fn what_an_issuer_lacks_is_said_in_one_go() {
     let with = |more: &[&str]| mistakes(&[&["serve", "--volume", "/v"], more].concat(), &[]);
     let found = with(&["--auth", "oidc"]);

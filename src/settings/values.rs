@@ -38,8 +38,9 @@ pub(super) fn ways(value: &OsStr) -> Result<Vec<Way>, String> {
     for word in text(value)?.split(',').map(str::trim) {
         let way = match word {
             "oidc" => Way::Oidc,
+            "kubernetes" => Way::Kubernetes,
             "token-file" => return Err("the way token-file is meant by --token-file itself: leave it out".to_owned()),
-            other => return Err(format!("{other:?} is not a way to know callers: oidc")),
+            other => return Err(format!("{other:?} is not a way to know callers: oidc, kubernetes")),
         };
         if ways.contains(&way) {
             return Err(format!("{word} is there twice"));
@@ -56,6 +57,17 @@ pub(super) fn issuer(value: &OsStr) -> Result<oidc::Issuer, String> {
 /// A text that others must say, byte for byte.
 pub(super) fn exactly(value: &OsStr) -> Result<String, String> {
     text(value).map(str::to_owned)
+}
+
+/// A name as Kubernetes gives them to resources.
+pub(super) fn site(value: &OsStr) -> Result<String, String> {
+    let text = text(value)?;
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    let has_ends = !text.starts_with(['-', '.']) && !text.ends_with(['-', '.']);
+    match (1..=253).contains(&text.len()) && has_ends && text.bytes().all(is_inner) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is no name of a resource, as in shop or shop-2: a-z, 0-9, - and . within")),
+    }
 }
 
 /// What a token must say, as `NAME=VALUE`.

@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use super::bucket::Wire;
 
 /// Installs the cryptography that every client needs, unless the program did: without, building a client panics.
-fn provide() {
+pub(crate) fn provide() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Somebody else may have been quicker; then theirs is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

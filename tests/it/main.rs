@@ -9,6 +9,7 @@
 mod abilities;
 mod adoption;
 mod archive;
+mod cluster;
 mod contract;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod crash;
@@ -35,6 +36,7 @@ mod image;
 mod interleavings;
 mod issuer;
 mod journal;
+mod kubernetes;
 mod large_manifests;
 mod layouts;
 mod limits;
