@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 
 use crate::{
     archive::tar,
+    cluster::{self, Cluster},
     contract::{document, operations},
     http::{Answer, call},
+    issuer::Issuer,
     listing::contents,
+    part,
     pod::{Pod, text},
     served::Served,
     uploads::hex,
@@ -74,44 +77,139 @@ fn scope(operation: &Value) -> Option<String> {
     Some(needs.first()?["bearer"][0].as_str().expect("a role").to_owned())
 }
 
-#[test]
-fn each_operation_is_open_to_the_tokens_with_its_scope_and_to_no_others() {
-    let kinds: [(Option<&str>, &[&str]); 7] = [
-        (None, &[]),
-        (Some("not-the-token-at-all"), &[]),
-        (Some(READER), &["read"]),
-        (Some(UPLOADER), &["upload"]),
-        (Some(ROLLBACK), &["rollback"]),
-        (Some(ADMIN), &["read", "upload", "rollback", "admin"]),
-        (Some(WHOLE), &["read", "upload", "rollback", "admin"]),
-    ];
-    let (pod, mut asked) = (pod(), 0);
-    for public in [false, true] {
-        let token_file = pod.token_file();
-        let flags = if public { &["--public-read"][..] } else { &[] };
-        let mut served = pod.launch(&[&["--token-file", text(&token_file)], flags].concat(), &[]);
-        served.wait_until_ready();
-        let document = document(&served);
-        for (method, path, operation) in operations(&document) {
-            let needed = scope(&operation);
-            let is_public = public && path.starts_with("/site");
-            for (token, scopes) in kinds {
-                let header = token.map(|token| format!("Bearer {token}"));
-                let headers: Vec<_> = header.iter().map(|value| ("authorization", value.as_str())).collect();
-                let status = call(&method, &served.url(&path), &headers, "").status;
-                let what = format!("{method} {path} with {token:?}, --public-read: {public}: {status}");
-                match &needed {
-                    None => assert!(![401, 403].contains(&status), "{what}"),
-                    Some(scope) if scope == "read" && is_public => assert!(![401, 403].contains(&status), "{what}"),
-                    Some(_) if scopes.is_empty() => assert_eq!(status, 401, "{what}"),
-                    Some(scope) if !scopes.contains(&scope.as_str()) => assert_eq!(status, 403, "{what}"),
-                    Some(_) => assert!(![401, 403].contains(&status), "{what}"),
-                }
-                asked += 1;
+/// What a role may ask for.
+fn scopes_of(role: &str) -> &[&str] {
+    match role {
+        "admin" => &["read", "upload", "rollback", "admin"],
+        "read" => &["read"],
+        "upload" => &["upload"],
+        "rollback" => &["rollback"],
+        _ => &[],
+    }
+}
+
+/// The verb of Kubernetes for it.
+fn verb_of(role: &str) -> &str {
+    match role {
+        "read" => "get",
+        "upload" => "update",
+        other => other,
+    }
+}
+
+/// A token of each kind with this role, and what kind it is, in a pod with all ways open; `folder` is where the tokens of a
+/// directory lie, else they are lines of a file.
+struct Kinds {
+    flags: Vec<String>,
+    environment: Vec<(&'static str, String)>,
+    tokens: Vec<(&'static str, Option<String>, Vec<&'static str>)>,
+}
+
+impl Kinds {
+    fn of(pod: &Pod, issuer: Option<&Issuer>, cluster: &Cluster, role: &'static str, is_folder: bool) -> Self {
+        let plain = format!("a-plain-token-that-may-{role}-0123");
+        let hashed = format!("a-hashed-token-that-may-{role}-0123");
+        let lines = [
+            format!("{plain} scopes={role}"),
+            format!("sha256:{} scopes={role}", hex(hashed.as_bytes())),
+            WHOLE.to_owned(),
+        ];
+        let file = if is_folder {
+            let names = ["plain", "hashed", "whole"];
+            let files: Vec<_> = names.into_iter().zip(lines.iter().map(String::as_str)).collect();
+            pod.folder("tokens", &files)
+        } else {
+            fs::write(pod.token_file(), lines.join("\n")).expect("tokens are written");
+            pod.token_file()
+        };
+        let user = format!("system:serviceaccount:shop:{role}");
+        let (scopes, all) = (scopes_of(role).to_vec(), scopes_of("admin").to_vec());
+        let in_place =
+            if is_folder { ["a file of a directory", "a hashed one there"] } else { ["a line", "a hashed line"] };
+        let mut tokens = vec![
+            ("none", None, vec![]),
+            ("a wrong one", Some("not-the-token-at-all".to_owned()), vec![]),
+            ("a line's digest", Some(format!("sha256:{}", hex(hashed.as_bytes()))), vec![]),
+            ("a cluster's that it does not know", Some(cluster::token("longshore", "nobody")), vec![]),
+            ("a cluster's for others", Some(cluster::token("https://kubernetes.default.svc", &user)), vec![]),
+            (
+                "a cluster's without a role",
+                Some(cluster.token_of("system:serviceaccount:shop:guest", &[])),
+                vec!["none"],
+            ),
+            (in_place[0], Some(plain), scopes.clone()),
+            (in_place[1], Some(hashed), scopes.clone()),
+            ("one without scopes", Some(WHOLE.to_owned()), all),
+            ("a cluster's", Some(cluster.token_of(&user, &[verb_of(role)])), scopes.clone()),
+        ];
+        let mut flags = vec!["--token-file".to_owned(), text(&file).to_owned()];
+        match issuer {
+            None => flags.extend(["--auth", "kubernetes"].map(str::to_owned)),
+            Some(issuer) => {
+                let mut claims = issuer.claims();
+                claims["repository_id"] = json!("75");
+                let other = issuer.sign(&[json!({"key": "ec-1", "claims": claims})]).remove(0);
+                tokens.push(("an issuer's, of another repository", Some(other), vec![]));
+                tokens.push(("an issuer's", Some(issuer.token("ec-1")), scopes));
+                flags.extend(issuer.flags());
+                flags.extend(["--oidc-scopes", role].map(str::to_owned));
+                let auth = flags.iter_mut().find(|flag| *flag == "oidc").expect("it is there");
+                *auth = "oidc,kubernetes".to_owned();
             }
         }
+        let environment = vec![("KUBECONFIG", text(&cluster.kubeconfig).to_owned())];
+        Self { flags, environment, tokens }
     }
-    assert!(asked > 2 * 7 * 20, "only {asked} requests were made");
+}
+
+/// Asks each operation with each token, and counts how many were asked.
+fn ask_all(served: &Served, kinds: &Kinds, role: &str, is_public: bool) -> usize {
+    let (document, mut asked) = (document(served), 0);
+    for (method, path, operation) in operations(&document) {
+        let needed = scope(&operation);
+        let is_open = needed.is_none() || (is_public && path.starts_with("/site") && needed.as_deref() == Some("read"));
+        for (kind, token, scopes) in &kinds.tokens {
+            let header = token.as_ref().map(|token| format!("Bearer {token}"));
+            let headers: Vec<_> = header.iter().map(|value| ("authorization", value.as_str())).collect();
+            let answer = call(&method, &served.url(&path), &headers, "");
+            let what = format!("{method} {path} as {role} with {kind}, --public-read: {is_public}: {answer}");
+            match &needed {
+                Some(scope) if !is_open && scopes.is_empty() => {
+                    assert_eq!(answer.status, 401, "{scope}: {what}");
+                    assert!(answer.header("www-authenticate").starts_with("Bearer"), "{what}");
+                }
+                Some(scope) if !is_open && !scopes.contains(&scope.as_str()) => {
+                    assert_eq!(answer.status, 403, "{what}");
+                    assert!(method == "HEAD" || answer.json()["scope"] == **scope, "{what}");
+                }
+                _ => assert!(![401, 403, 503].contains(&answer.status), "{what}"),
+            }
+            asked += 1;
+        }
+    }
+    asked
+}
+
+#[test]
+fn each_operation_is_open_to_the_tokens_with_its_scope_and_to_no_others_whatever_their_kind() {
+    let python = part::part("pyjwt");
+    let pod = pod();
+    let issuer = python.map(|python| Issuer::start(&pod, &python, &["ec-1"]));
+    let cluster = Cluster::start(&pod);
+    let mut asked = 0;
+    for role in ["read", "upload", "rollback", "admin"] {
+        for (is_folder, is_public) in [(false, false), (true, false), (false, true)] {
+            let kinds = Kinds::of(&pod, issuer.as_ref(), &cluster, role, is_folder);
+            let mut flags: Vec<&str> = kinds.flags.iter().map(String::as_str).collect();
+            flags.extend(is_public.then_some("--public-read"));
+            let environment: Vec<_> = kinds.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let mut served = pod.launch(&flags, &environment);
+            served.wait_until_ready();
+            asked += ask_all(&served, &kinds, role, is_public);
+            served.terminate().expect(0);
+        }
+    }
+    assert!(asked > 4 * 3 * 10 * 20, "only {asked} requests were made");
 }
 
 #[test]
