@@ -1,4 +1,4 @@
-//! Mistakes planted on purpose: the crash tests and the fuzzer must be seen to catch each of them, or they prove nothing.
+//! Mistakes planted on purpose: the tests must be seen to catch each of them, or they prove nothing.
 //!
 //! Only a build with the feature `planted` can make one, chosen by the variable `PLANTED_MISTAKE`, and a release build
 //! refuses the feature. In any other build each check is a constant that says no, and nothing of a mistake is in the
@@ -22,6 +22,8 @@ pub enum Mistake {
     RetryFailedFsync,
     /// `let-climb`: `..` passes for the name of a folder. For the fuzzer to find.
     LetClimb,
+    /// `tell-token`: what a client sends as its token goes to the log.
+    TellToken,
 }
 
 #[cfg(not(feature = "planted"))]
@@ -35,13 +37,14 @@ impl Mistake {
 
 #[cfg(feature = "planted")]
 impl Mistake {
-    const NAMES: [(&str, Self); 6] = [
+    const NAMES: [(&str, Self); 7] = [
         ("drop-syncfs", Self::DropSyncfs),
         ("drop-directory-fsync", Self::DropDirectoryFsync),
         ("acknowledge-early", Self::AcknowledgeEarly),
         ("flip-before-manifest", Self::FlipBeforeManifest),
         ("retry-failed-fsync", Self::RetryFailedFsync),
         ("let-climb", Self::LetClimb),
+        ("tell-token", Self::TellToken),
     ];
 
     /// Whether this process makes it.

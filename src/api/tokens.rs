@@ -17,6 +17,7 @@ use subtle::ConstantTimeEq as _;
 use super::{identity, rights::Grant};
 use crate::{
     digest::{Digest, Hasher},
+    planted::Mistake,
     telemetry::Metrics,
 };
 
@@ -99,6 +100,9 @@ impl Tokens {
     /// Who sends this token.
     #[must_use]
     pub fn find(&self, token: &[u8]) -> Option<Grant> {
+        if Mistake::TellToken.is_made() {
+            tracing::debug!(token = %String::from_utf8_lossy(token), "a token comes");
+        }
         let digest = Digest::of(token);
         let now = self.0.now.read().unwrap_or_else(PoisonError::into_inner);
         // No early end: every token is looked at, whichever is right.

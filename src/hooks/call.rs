@@ -39,7 +39,11 @@ impl Caller {
                 let request = client.post(url.clone()).header(header::CONTENT_TYPE, "application/json");
                 match request.body(message.to_json()).send().await {
                     Ok(answer) if answer.status().is_success() => Ok(()),
-                    Ok(answer) => Err(refused(answer).await),
+                    Ok(answer) => {
+                        let veto = refused(answer).await;
+                        let (output, why) = (self.hook.conceal(veto.output), self.hook.conceal(veto.why));
+                        Err(Veto { output, why, ..veto })
+                    }
                     Err(error) if error.is_timeout() => Err(unanswered(self.too_late())),
                     Err(error) => Err(unanswered(causes(&error.without_url()))),
                 }

@@ -1,6 +1,7 @@
 //! Where a hook listens: an address, or a program of this image.
 
 use std::{
+    cmp::Reverse,
     fmt, fs,
     io::{BufRead as _, BufReader, Read as _},
     os::unix::ffi::OsStrExt as _,
@@ -8,10 +9,18 @@ use std::{
     str::FromStr,
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use rustix::fs::{Access, FileType};
 
-/// A hook. Printed without what may be secret in an address: user, password and query.
+/// Bytes of the shortest secret that can be taken out of what a hook says.
+const SHORTEST: usize = 4;
+/// Bytes from which on the name of a folder in an address may be a key.
+const LIKE_A_KEY: usize = 12;
+
+/// A hook. Printed without what may be secret in an address: user, password, query, and the path, which many a service
+/// makes of a key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Hook {
     /// An address that gets a POST.
@@ -39,7 +48,8 @@ impl fmt::Display for Hook {
         match self {
             Self::Address(url) => {
                 let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
-                write!(out, "{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+                let path = if url.path() == "/" { "" } else { "…" };
+                write!(out, "{}://{}{port}/{path}", url.scheme(), url.host_str().unwrap_or_default())
             }
             Self::Program(path) => path.display().fmt(out),
         }
@@ -53,6 +63,24 @@ impl fmt::Debug for Hook {
 }
 
 impl Hook {
+    /// What a hook said, without what its address keeps secret: many an error page repeats what it was asked for.
+    pub(super) fn conceal(&self, mut said: String) -> String {
+        let Self::Address(url) = self else { return said };
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let (user, password) = (url.username(), url.password().unwrap_or_default());
+        let mut secrets = vec![password.to_owned(), decoded(password)];
+        secrets.push(BASE64_STANDARD.encode(format!("{}:{}", decoded(user), decoded(password))));
+        secrets.extend([url.path().to_owned(), decoded(url.path()), url.query().unwrap_or_default().to_owned()]);
+        secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
+        secrets.extend(url.path().split('/').filter(|name| name.len() >= LIKE_A_KEY).map(str::to_owned));
+        // What is part of another goes after it; what is very short would be found everywhere.
+        secrets.sort_by_key(|secret| Reverse(secret.len()));
+        for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST) {
+            said = said.replace(secret, "…");
+        }
+        said
+    }
+
     /// Looks whether a program is there and can be run, so that a start tells it and not the first release.
     ///
     /// # Errors
@@ -101,7 +129,9 @@ mod tests {
     #[test]
     fn an_address_keeps_its_secrets() {
         let address = hook("http://me:secret@127.0.0.1:9/told?token=secret");
-        assert_eq!(format!("{address} {address:?}"), "http://127.0.0.1:9/told http://127.0.0.1:9/told");
+        assert_eq!(format!("{address} {address:?}"), "http://127.0.0.1:9/… http://127.0.0.1:9/…");
+        let said = "Cannot POST /told?token=secret: Basic bWU6c2VjcmV0, of secret".to_owned();
+        assert_eq!(address.conceal(said), "Cannot POST …?…: Basic …, of …");
         assert_eq!(hook("/bin/check").to_string(), "/bin/check");
         for wrong in ["ftp://host/", "check", "./check", "", "http:///"] {
             assert!(wrong.parse::<Hook>().is_err(), "{wrong}");

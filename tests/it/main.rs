@@ -65,6 +65,7 @@ mod run;
 mod s3;
 mod sandbox;
 mod scopes;
+mod secrets;
 mod served;
 mod settings;
 mod sources;

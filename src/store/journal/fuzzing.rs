@@ -18,7 +18,8 @@ pub(crate) fn entry(bytes: &[u8]) -> bool {
         let Ok(line) = Line::parse(entry.seq, text) else { continue };
         assert_eq!((&line.committed.entry, line.committed.digest), (&entry, Digest::of(text)));
         assert!(Line::parse(entry.seq.wrapping_add(1), text).is_err(), "an entry by another's number");
-        lines.push(line);
+        // No file can have the name of an entry 0.
+        lines.extend(Some(line).filter(|line| line.seq() > 0));
     }
     let Some((first, last)) = lines.first().zip(lines.last()) else { return false };
     let (range, head) = (Range { first: first.seq(), last: last.seq() }, last.committed.digest);
