@@ -237,6 +237,28 @@ def tokens():
     seed("tokens", "not-utf8", t.encode() + b"\xff\0Bearer " + t.encode() + b"\xff")
 
 
+def jwts():
+    header = {"alg": "EdDSA", "kid": "k", "typ": "JWT"}
+    claims = {"iss": "https://issuer.example", "aud": "us", "sub": "repo:o/r", "repository_id": "74",
+              "iat": "@@00", "nbf": "@@00", "exp": "@@99"}
+
+    def line(value):
+        return json.dumps(value, separators=(",", ":")).replace('"@@00"', "@@00").replace('"@@99"', "@@99")
+
+    good = line(header) + "\n" + line(claims)
+    seed("jwt", "good", good)
+    seed("jwt", "many-audiences", line(header) + "\n" + line(dict(claims, aud=["them", "us"], repository_id=74)))
+    for number, more in enumerate([{"alg": "none"}, {"alg": "HS256"}, {"jku": "https://evil.example"}, {"crit": ["b64"]},
+                                   {"jwk": {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43}}, {"kid": ""}, {"x5c": ["AA"]}]):
+        seed("jwt", f"bad-header-{number}", line(dict(header, **more)) + "\n" + line(claims))
+    for number, more in enumerate([{"iss": "https://evil.example"}, {"aud": []}, {"aud": "them"}, {"exp": 1}, {"exp": 1 << 63},
+                                   {"nbf": 1 << 40}, {"iat": -1}, {"iat": 1.5}, {"sub": ""}, {"repository_id": "75"}, {"sub": None}]):
+        seed("jwt", f"bad-claim-{number}", line(header) + "\n" + line(dict(claims, **more)))
+    seed("jwt", "token", "e30.eyJpc3MiOiJodHRwczovL2kifQ.AAAA")
+    seed("jwt", "keys", json.dumps({"keys": [{"kty": "OKP", "kid": "ed", "crv": "Ed25519", "x": "A" * 43},
+                                             {"kty": "oct", "kid": "s", "k": "c2VjcmV0"}, 7]}))
+
+
 def entries():
     def line(seq, previous, **more):
         entry = {"version": 1, "seq": seq, "op": "8d9f1f5e-6a8e-4b0a-9d43-3a5c1c1f0c01", "site": "0" * 32,
@@ -262,5 +284,5 @@ def entries():
     seed("entry", "names", "\n".join(["%020d.json" % 7, "%020d-%020d.jsonl" % (1, 5), "%020d-%020d.jsonl" % (2, 4), "x"]))
 
 
-for make in [paths, nodes, deploys, tars, zips, headers, forms, tokens, entries]:
+for make in [paths, nodes, deploys, tars, zips, headers, forms, tokens, jwts, entries]:
     make()

@@ -12,7 +12,7 @@ use crate::{api, entry::Entry, manifest, path::SitePath, source, store};
 pub type Target = fn(&[u8]) -> bool;
 
 /// All of them, by name; `fuzz/corpus/` has a folder for each.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("path", path),
     ("node", manifest::fuzzing::node),
     ("deploy", api::fuzzing::deploy),
@@ -21,6 +21,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("headers", api::fuzzing::headers),
     ("form", api::fuzzing::form),
     ("tokens", api::tokens::fuzzing::tokens),
+    ("jwt", api::identity::oidc::fuzzing::jwt),
     ("entry", store::fuzzing::entry),
 ];
 

@@ -19,6 +19,8 @@ use crate::{
     telemetry::Way,
 };
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod issuer;
 mod key;
 mod keys;

@@ -30,6 +30,8 @@ pub(in crate::api) fn tus(headers: &HeaderMap) -> bool {
     }
     if let Ok((text, pairs)) = tus::metadata(headers) {
         assert_eq!(headers.get("upload-metadata").map_or(b"".as_slice(), HeaderValue::as_bytes), text.as_bytes());
+        let told = text.split(',').filter(|pair| !pair.trim().is_empty()).count();
+        assert_eq!(pairs.len(), told, "each key once");
         is_taken |= !pairs.is_empty();
         again(&pairs);
     }
