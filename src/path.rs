@@ -130,14 +130,15 @@ fn check_component(path: &str, name: &str, top: bool) -> Result<(), PathError> {
         _ => {}
     }
     let reserved = |why| Err(PathError::Reserved(path.into(), why));
-    if name.starts_with("..") {
+    let folded = fold(name);
+    if folded.starts_with("..") {
         return reserved("names that begin with `..` are kubelet's and Longshore's links");
     }
-    if name.starts_with(".nfs") {
+    if folded.starts_with(".nfs") {
         return reserved("`.nfs…` files are an NFS client's");
     }
     if top {
-        match name.to_ascii_lowercase().as_str() {
+        match folded.trim_end_matches(['.', ' ']) {
             ".longshore" => return reserved("`.longshore` holds Longshore's own state"),
             "lost+found" => return reserved("`lost+found` is the file system's"),
             ".snapshot" => return reserved("`.snapshot` is the file server's"),
@@ -148,6 +149,14 @@ fn check_component(path: &str, name: &str, top: bool) -> Result<(), PathError> {
         return Err(PathError::LongName { path: path.into(), bytes: name.len() });
     }
     Ok(())
+}
+
+/// The name as a file system sees it that folds case and ignores what is not shown (ext4's `casefold`, HFS+); SMB cuts
+/// dots and spaces off its end besides.
+fn fold(name: &str) -> String {
+    let is_shown = |character: &char| !matches!(character, '\u{ad}' | '\u{34f}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}');
+    // Up and down again: `ſ` is an `s` that way.
+    name.chars().filter(is_shown).flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// Characters that hide what a name is, or end it, for a terminal, a log or another system.
@@ -250,8 +259,19 @@ mod tests {
 
     #[test]
     fn refuses_names_of_others() {
-        for text in [".longshore/journal/x", ".Longshore", "..data", "a/..x", "a/.nfs0001", "lost+found/x", ".snapshot"]
-        {
+        for text in [
+            ".longshore/journal/x",
+            ".Longshore",
+            ".long\u{200c}shore",
+            ".long\u{17f}hore/x",
+            ".longshore. ",
+            "..data",
+            ".\u{200d}.",
+            "a/..x",
+            "a/.nfs0001",
+            "lost+found/x",
+            ".snapshot",
+        ] {
             assert!(matches!(refused(text), PathError::Reserved(..)), "{text:?}");
         }
     }

@@ -157,7 +157,7 @@ impl Ingest {
         };
         read(&Reading {
             sink: &|item, content| {
-                let path = place(&item.path)?;
+                let path = place(&item.path).map_err(|error| Error::from(crate::manifest::Error::from(error)))?;
                 let staged = match is_limited {
                     true => self.stage(&path, item.size, item.executable, content)?,
                     false => self.staging.file(content, item.executable).map_err(Error::from)?,
