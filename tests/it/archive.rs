@@ -46,10 +46,6 @@ impl Tar {
         self.entry(EntryType::Regular, path, "", 0o644, bytes)
     }
 
-    pub(crate) fn link(self, kind: EntryType, path: &str, target: &str) -> Self {
-        self.entry(kind, path, target, 0o777, b"")
-    }
-
     /// Any entry at all; `path` and `target` are at most 100 bytes.
     pub(crate) fn entry(self, kind: EntryType, path: &str, target: &str, mode: u32, bytes: &[u8]) -> Self {
         self.dated(kind, path, target, mode, 1_700_000_000, bytes)

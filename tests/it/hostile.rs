@@ -1,60 +1,30 @@
 //! Hostile requests, byte by byte over a bare socket, so that no client makes them harmless on their way.
 
+mod door;
+mod folder;
+mod inputs;
+mod pack;
+mod table;
+mod tape;
+mod tars;
+mod world;
+mod zipper;
+mod zips;
+
 use std::{
     fs,
     io::{Read as _, Write as _},
     net::Shutdown,
     path::PathBuf,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
     http::{Answer, connect, raw, read_answer},
-    listing::{Listing, assert_unchanged, listing_without_directory_times},
-    pod::{Pod, TOKEN},
-    served::Served,
+    pod::TOKEN,
 };
 
-/// A filled pod with a canary outside of its volume, and its server.
-pub(crate) struct Target {
-    pub(crate) pod: Pod,
-    pub(crate) served: Served,
-    before: Listing,
-}
-
-impl Target {
-    pub(crate) fn new() -> Self {
-        let pod = Pod::new();
-        fs::write(pod.path("canary"), "the canary sings").expect("it is written");
-        fs::create_dir(pod.volume().join("lost+found")).expect("it is made");
-        let seed = [("index.html", "page"), ("assets/a.css", "a"), ("assets/deep/b.css", "b")];
-        pod.fill(pod.folder("seed", &seed)).expect(0);
-        let served = pod.serve();
-        let before = listing_without_directory_times(&pod.path(""));
-        Self { pod, served, before }
-    }
-
-    /// The default outcome of hostile input: nothing changed in the volume or beside it, nothing is left in staging, the
-    /// server lives and serves what it served.
-    #[track_caller]
-    pub(crate) fn assert_unharmed(&mut self, by: &str) {
-        self.served.assert_running();
-        // A request may still be read when its connection is gone already; what it stages goes with it.
-        let start = Instant::now();
-        let mut after = listing_without_directory_times(&self.pod.path(""));
-        while after != self.before && start.elapsed() < Duration::from_secs(5) {
-            std::thread::sleep(Duration::from_millis(20));
-            after = listing_without_directory_times(&self.pod.path(""));
-        }
-        assert_unchanged(&self.before, &after, by);
-        assert_eq!(self.served.get("/site/index.html").expect(200).text(), "page", "after {by}");
-    }
-
-    /// Takes what there is now as what must not change.
-    pub(crate) fn look_again(&mut self) {
-        self.before = listing_without_directory_times(&self.pod.path(""));
-    }
-}
+pub(crate) use self::world::World as Target;
 
 /// A request whose target goes out as it is.
 fn request(method: &str, target: &[u8], body: &[u8]) -> Vec<u8> {
@@ -341,7 +311,7 @@ fn links_that_somebody_left_in_the_site_are_not_followed() {
     let generation = fs::canonicalize(target.pod.volume().join("..data")).expect("it resolves");
     let outside: PathBuf = target.pod.path("outside");
     fs::create_dir(&outside).expect("a folder is made");
-    std::os::unix::fs::symlink(target.pod.path("canary"), generation.join("leaf.html")).expect("a link is made");
+    std::os::unix::fs::symlink(target.pod.path("canary/song"), generation.join("leaf.html")).expect("a link is made");
     std::os::unix::fs::symlink(&outside, generation.join("assets/way")).expect("a link is made");
     target.look_again();
     for path in ["/site/leaf.html", "/site/assets/way/x", "/site/assets/way/../x"] {
@@ -350,7 +320,7 @@ fn links_that_somebody_left_in_the_site_are_not_followed() {
         // Publishing there may work, since the journal knows nothing of the link; it must not reach through it.
         let _ = raw(target.served.listen, &request("PUT", path.as_bytes(), b"evil"));
     }
-    assert_eq!(fs::read_to_string(target.pod.path("canary")).expect("it reads"), "the canary sings");
+    assert_eq!(fs::read_to_string(target.pod.path("canary/song")).expect("it reads"), "the canary sings");
     assert_eq!(fs::read_dir(&outside).expect("it lists").count(), 0, "nothing was written through the link");
     target.served.assert_running();
 }

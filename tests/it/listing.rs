@@ -47,6 +47,11 @@ fn list(root: &Path, directory_times: bool) -> Listing {
 /// Panics with what differs, if anything does.
 #[track_caller]
 pub(crate) fn assert_unchanged(before: &Listing, after: &Listing, what: &str) {
+    unchanged(before, after).unwrap_or_else(|differences| panic!("{what} changed what it must not:{differences}"));
+}
+
+/// Otherwise what differs, a line each.
+pub(crate) fn unchanged(before: &Listing, after: &Listing) -> Result<(), String> {
     let mut differences = String::new();
     for (path, line) in before {
         match after.get(path) {
@@ -60,7 +65,7 @@ pub(crate) fn assert_unchanged(before: &Listing, after: &Listing, what: &str) {
     for path in after.keys().filter(|path| !before.contains_key(*path)) {
         differences += &format!("\n  new:     {}", path.display());
     }
-    assert!(differences.is_empty(), "{what} changed what it must not:{differences}");
+    if differences.is_empty() { Ok(()) } else { Err(differences) }
 }
 
 /// The plain files below a folder, links followed, each with its bytes: what an application reads.
