@@ -41,7 +41,9 @@ use self::{bucket::Bucket, download::Download, local::Local};
 use crate::{digest::Digest, path::SitePath};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use archive::fuzzing;
-pub(crate) use client::{build as build_client, provide as provide_cryptography};
+pub(crate) use client::build as build_client;
+#[cfg(feature = "kubernetes")]
+pub(crate) use client::provide as provide_cryptography;
 
 /// One file on its way in.
 #[derive(Debug, Clone)]

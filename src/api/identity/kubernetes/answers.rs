@@ -38,7 +38,6 @@ pub(super) type Asking = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// What was said of a token and a scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(not(feature = "kubernetes"), expect(dead_code, reason = "without Kubernetes nobody answers"))]
 pub(super) enum Answer {
     /// It is this user's, who may.
     May(String),

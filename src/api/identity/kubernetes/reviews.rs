@@ -25,9 +25,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use tracing::{instrument::WithSubscriber as _, subscriber::NoSubscriber};
 
 use super::{
-    GROUP, RESOURCE, Reviewer, Rules,
+    Rules,
+    accounts::{GROUP, RESOURCE, verb},
     answers::{Answer, Asking},
-    verb,
 };
 use crate::{api::rights::Scope, source};
 
@@ -68,6 +68,26 @@ impl Reviews {
         config.default_retry = false;
         let namespace = config.default_namespace.trim().to_owned();
         Ok(Self { client: Client::try_from(config)?, namespace, rules, is_away: AtomicBool::new(false) })
+    }
+
+    /// Whether whoever sends this token may do what takes `scope`.
+    pub(super) fn review(self: Arc<Self>, token: String, scope: Scope) -> Asking {
+        Box::pin(async move {
+            match self.ask(&token, scope).await {
+                Ok(answer) => {
+                    if self.is_away.swap(false, Relaxed) {
+                        tracing::info!("the Kubernetes API server answers again");
+                    }
+                    answer
+                }
+                Err(error) => {
+                    if !self.is_away.swap(true, Relaxed) {
+                        tracing::warn!(why = format!("{error:#}"), "the Kubernetes API server cannot be asked");
+                    }
+                    Answer::Away
+                }
+            }
+        })
     }
 
     async fn ask(&self, token: &str, scope: Scope) -> anyhow::Result<Answer> {
@@ -152,27 +172,6 @@ fn identify(status: Option<TokenReviewStatus>, audience: &str) -> Result<UserInf
 
 const fn is_allowed(status: &SubjectAccessReviewStatus) -> bool {
     status.allowed && !matches!(status.denied, Some(true))
-}
-
-impl Reviewer for Reviews {
-    fn review(self: Arc<Self>, token: String, scope: Scope) -> Asking {
-        Box::pin(async move {
-            match self.ask(&token, scope).await {
-                Ok(answer) => {
-                    if self.is_away.swap(false, Relaxed) {
-                        tracing::info!("the Kubernetes API server answers again");
-                    }
-                    answer
-                }
-                Err(error) => {
-                    if !self.is_away.swap(true, Relaxed) {
-                        tracing::warn!(why = format!("{error:#}"), "the Kubernetes API server cannot be asked");
-                    }
-                    Answer::Away
-                }
-            }
-        })
-    }
 }
 
 impl fmt::Debug for Reviews {
