@@ -9,11 +9,13 @@ mod evidence;
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     archive::tar,
     http::{Answer, call, raw, try_call},
+    issuer::{Issuer, now},
+    part::need,
     pod::{Pod, text},
     run::Runs as _,
     served::Served,
@@ -24,7 +26,7 @@ use echo::Echo;
 use evidence::{Evidence, Secret};
 
 /// What must stand nowhere. A row for each kind; each text occurs nowhere else in the tests.
-const SECRETS: [Secret; 13] = [
+const SECRETS: [Secret<'static>; 13] = [
     Secret { what: "a token in a file", text: "tk1-Quay7Hawser2Bollard9" },
     Secret { what: "a token without a name", text: "tk2-Fender4Cleat8Painter" },
     Secret { what: "a token that is stored as its digest", text: "tk3-Sextant5Lanyard1Knot" },
@@ -197,6 +199,52 @@ fn serve_of(mistake: Option<&str>) -> Evidence {
         assert!(echo.heard() > 4, "the fake sources and hooks were asked");
     }
     evidence
+}
+
+/// Nor does a token that an issuer made, which is as good as it is for minutes: neither what it says nor its signature.
+#[test]
+fn a_token_of_an_issuer_stands_nowhere() {
+    let python = need!("pyjwt");
+    let pod = Pod::new();
+    let issuer = Issuer::start(&pod, &python, &["rsa-1"]);
+    let (good, past) = (issuer.claims(), now() - 4_000);
+    let with_claim = |name: &str, value: Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        json!({ "key": "rsa-1", "claims": claims })
+    };
+    let tokens = issuer.sign(&[
+        json!({ "key": "rsa-1", "claims": good }),
+        with_claim("exp", json!(past)),
+        with_claim("aud", json!("somebody else")),
+        with_claim("repository_id", json!("75")),
+        with_claim("iss", json!("https://issuer.example")),
+        json!({ "key": "rsa-2", "claims": good }),
+    ]);
+    let mut evidence = Evidence::default();
+    let flags = issuer.flags();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).chain(["--log", "trace"]).collect();
+    let mut served = pod.launch(&flags, &[]);
+    served.wait_until_ready();
+    for (index, token) in tokens.iter().enumerate() {
+        let cut = &token[..token.len() - 9];
+        for token in [token, cut, &format!("{token}.")] {
+            let answer = with(&served, &format!("Bearer {token}"), "PUT", "/site/index.html", "page");
+            assert_eq!(answer.status < 300, index == 0 && token == tokens[0], "{answer}");
+            evidence.heard("answer", &answer);
+            evidence.heard("answer", &call("GET", &served.url(&format!("/site/?access_token={token}")), &[], ""));
+        }
+    }
+    issuer.is_down(true);
+    evidence.heard("answer", &with(&served, &format!("Bearer {}", tokens[5]), "GET", "/v1/releases", ""));
+    evidence.heard("metrics", &call("GET", &format!("http://{}/metrics", served.probes), &[], ""));
+    evidence.ran("log", &served.terminate());
+    evidence.add_folder("volume", &pod.volume());
+    let parts = tokens.iter().flat_map(|token| token.split('.').skip(1));
+    // The ends of a part of base64 depend on what stands around it.
+    let secrets: Vec<_> = parts.map(|part| Secret { what: "a part of a token", text: &part[4..36] }).collect();
+    assert_eq!(evidence.leaks(&secrets), Vec::<String>::new());
+    evidence.assert_seen(&[("log", "a token is refused"), ("volume", "oidc:repo:shop"), ("metrics", "longshore_")]);
 }
 
 /// Flags that are not understood may hold a secret all the same.

@@ -11,12 +11,12 @@ use crate::{http::Answer, run::Run, uploads::hex};
 const TOLD: usize = 8;
 
 /// What must stand nowhere.
-pub(super) struct Secret {
-    pub(super) what: &'static str,
-    pub(super) text: &'static str,
+pub(super) struct Secret<'a> {
+    pub(super) what: &'a str,
+    pub(super) text: &'a str,
 }
 
-impl Secret {
+impl Secret<'_> {
     /// The secret, and what gives it away as well.
     fn forms(&self) -> Vec<(&'static str, String)> {
         let bytes = self.text.as_bytes();
@@ -81,7 +81,7 @@ impl Evidence {
 
     /// Each secret that stands somewhere: what, in which form, where, and what stands around it. Case is passed over: it
     /// tells nothing of a secret's worth.
-    pub(super) fn leaks(&self, secrets: &[Secret]) -> Vec<String> {
+    pub(super) fn leaks(&self, secrets: &[Secret<'_>]) -> Vec<String> {
         let forms = secrets.iter().flat_map(|secret| secret.forms().into_iter().map(|form| (secret.what, form)));
         let forms: Vec<_> = forms.map(|(what, (form, text))| (what, form, text.to_ascii_lowercase())).collect();
         let mut leaks = Vec::new();
@@ -109,7 +109,7 @@ impl Evidence {
 
 #[test]
 fn a_leak_is_found_in_every_form() {
-    const PLANTED: [Secret; 1] = [Secret { what: "the secret", text: "Quay7-Hawser2Bollard9" }];
+    const PLANTED: [Secret<'static>; 1] = [Secret { what: "the secret", text: "Quay7-Hawser2Bollard9" }];
     let text = PLANTED[0].text;
     for leak in [
         format!("before {text} after"),
