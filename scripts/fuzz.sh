@@ -66,7 +66,7 @@ case ${1-} in
     for folder in fuzz/corpus/*/; do
       target=$(basename "$folder")
       mkdir -p "target/fuzz/corpus/$target"
-      FUZZ_TARGET=$target "$program" "${limits[@]}" -merge=1 "$folder" "target/fuzz/corpus/$target" 2>&1 | tail -n 1
+      FUZZ_TARGET=$target "$program" "${limits[@]}" -use_counters=0 -set_cover_merge=1 "$folder" "target/fuzz/corpus/$target" 2>&1 | tail -n 1
     done
     ;;
   *)
