@@ -114,6 +114,8 @@ fn range(headers: &HeaderMap, size: u64) -> bool {
     // Longer ones the library takes for no range, which is allowed.
     let is_plain = |digits: &str| (1..=30).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     let plain = match text.and_then(|text| text.split_once('-')) {
+        // The end of an empty file can be had, and no Content-Range can name it: all of it is sent.
+        Some(("", _)) if size == 0 => None,
         Some(("", last)) if is_plain(last) => last.parse::<u64>().ok().map(|count| match count {
             0 => None,
             count => size.checked_sub(1).map(|last| (size.saturating_sub(count), last)),

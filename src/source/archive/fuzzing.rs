@@ -104,7 +104,7 @@ fn mend_tar(bytes: &mut [u8]) {
     }
 }
 
-/// Writes the right CRC beside each stored file, wherever the directory says that one lies.
+/// Writes the right CRC beside each stored file, and at the file the name that the directory has for it, wherever the directory says that one lies.
 fn mend_zip(bytes: &mut [u8]) {
     let long = |bytes: &[u8], at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?) as usize);
     let short = |bytes: &[u8], at: usize| Some(usize::from(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?)));
@@ -121,6 +121,10 @@ fn mend_zip(bytes: &mut [u8]) {
             Some((start, crc.sum().to_le_bytes()))
         })();
         let Some((start, crc)) = content else { continue };
+        let (length, here) = (short(bytes, at + 28).unwrap_or(0), short(bytes, start + 26).unwrap_or(0));
+        if length == here && at + 46 + length <= bytes.len() {
+            bytes.copy_within(at + 46..at + 46 + length, start + 30);
+        }
         for field in [at + 16, start + 14] {
             if let Some(field) = bytes.get_mut(field..field + 4) {
                 field.copy_from_slice(&crc);
