@@ -44,6 +44,7 @@ mod site;
 mod stall;
 mod stream;
 mod sync;
+pub mod tls;
 pub mod tokens;
 mod uploads;
 mod wishes;

@@ -25,6 +25,7 @@ use crate::{
         host::Hosts,
         identity::{kubernetes as kubernetes_accounts, oidc},
         origin::Origins,
+        tls,
     },
     depot::{Keep, Layout, Limits, When},
     hooks::Hook,
@@ -182,6 +183,8 @@ pub struct Serve {
     pub limits: Limits,
     /// How many may be connected.
     pub crowd: Crowd,
+    /// Certificates; none: no TLS.
+    pub tls: Option<tls::Files>,
 }
 
 /// How many may come at once, and how many of them from one address.

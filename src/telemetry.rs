@@ -8,11 +8,13 @@ use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt, u
 
 mod bounds;
 mod callers;
+mod certificate;
 mod connections;
 mod metrics;
 
 pub use bounds::{Bounds, Heights, Limit};
 pub use callers::{Met, Way};
+pub use certificate::{Certificate, Reload};
 pub use connections::{Closed, Connections};
 pub use metrics::{CONTENT_TYPE, Metrics, Outcome, Route, Told, Uploading};
 

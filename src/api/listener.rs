@@ -14,6 +14,7 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::Instant,
@@ -27,6 +28,7 @@ use super::{
     pace::Least,
     seated::Answering,
     stall::Unstalled,
+    tls::{Tls, greet},
 };
 use crate::{
     shutdown::Shutdown,
@@ -49,6 +51,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one client at once; more are closed.
     pub client_connections: usize,
+    /// Time for a TLS handshake.
+    pub handshake_within: Duration,
     /// Time from an open or idle connection to the last byte of a request's headers; so also the longest that a
     /// kept connection may idle.
     pub headers_within: Duration,
@@ -79,6 +83,7 @@ impl Default for Limits {
         Self {
             connections: CONNECTIONS,
             client_connections: share(CONNECTIONS),
+            handshake_within: Duration::from_secs(10),
             headers_within: Duration::from_secs(10),
             header_bytes: 32 * 1_024,
             headers: 100,
@@ -89,19 +94,20 @@ impl Default for Limits {
     }
 }
 
-/// Serves `router` on `listener` until the end begins, then lets running requests finish until the grace is over.
+/// Serves `router` on `listener`, over TLS if there is any, until the end begins, then lets running requests finish until the grace is over.
 ///
 /// Handlers find the client's address as `ConnectInfo<SocketAddr>`. Returns the number of connections that were cut.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: Limits,
+    tls: Option<Tls>,
     numbers: Connections,
     shutdown: Shutdown,
 ) -> usize {
     // However it was bound: a short queue drops what a crowd sends at once.
     let _ = rustix::net::listen(&listener, QUEUE);
-    let server = Server { router, limits, builder: builder(&limits), numbers };
+    let server = Server { router, limits, builder: builder(&limits), tls, numbers, shutdown: shutdown.clone() };
     let crowd = Crowd::new(limits.connections, limits.client_connections, COURTESY);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -186,7 +192,9 @@ struct Server {
     router: Router,
     limits: Limits,
     builder: http1::Builder,
+    tls: Option<Tls>,
     numbers: Connections,
+    shutdown: Shutdown,
 }
 
 /// The place went to somebody else before the request was begun.
@@ -199,9 +207,40 @@ impl Server {
     async fn connection(self, stream: TcpStream, peer: SocketAddr, seat: Seat, watcher: Watcher) {
         // Answers are small, and Nagle's algorithm would hold them back.
         let _ = stream.set_nodelay(true);
-        let Self { router, limits, builder, numbers } = self;
-        let (open, seat) = (numbers.open(), Arc::new(seat));
-        let seated = Arc::clone(&seat);
+        let (open, seat) = (self.numbers.open(), Arc::new(seat));
+        let Limits { handshake_within, answer_idle, .. } = self.limits;
+        let served = async {
+            match self.tls.clone() {
+                None => self.clone().requests(Unstalled::new(stream, answer_idle), peer, &seat, watcher).await,
+                Some(tls) => {
+                    let greeting = tokio::select! {
+                        greeting = greet(&tls, stream, handshake_within, answer_idle) => greeting,
+                        () = self.shutdown.recv() => return Closed::Done,
+                    };
+                    match greeting {
+                        Ok(stream) => self.clone().requests(stream, peer, &seat, watcher).await,
+                        Err(error) => {
+                            tracing::debug!(%peer, %error, "no TLS was agreed on");
+                            Closed::Handshake
+                        }
+                    }
+                }
+            }
+        };
+        let reason = tokio::select! {
+            reason = served => reason,
+            () = seat.leave() => Closed::Crowded,
+        };
+        open.ended(seat.blame.get().copied().unwrap_or(reason));
+    }
+
+    /// Answers the requests on one connection. Why it ended.
+    async fn requests<S>(self, stream: S, peer: SocketAddr, seat: &Arc<Seat>, watcher: Watcher) -> Closed
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { router, limits, builder, .. } = self;
+        let seated = Arc::clone(seat);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let (router, seat) = (router.clone(), Arc::clone(&seated));
             async move {
@@ -217,19 +256,14 @@ impl Server {
                 Ok(answer.map(|body| Answering::new(body, seat)))
             }
         });
-        let connection = builder.serve_connection(TokioIo::new(Unstalled::new(stream, limits.answer_idle)), service);
-        let reason = tokio::select! {
-            ended = watcher.watch(connection) => ended.map_or_else(
-                |error| {
-                    // Clients come and go: no line for an operator.
-                    tracing::debug!(%peer, %error, "connection ended");
-                    reason(&error)
-                },
-                |()| Closed::Done,
-            ),
-            () = seat.leave() => Closed::Crowded,
-        };
-        open.ended(seat.blame.get().copied().unwrap_or(reason));
+        match watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await {
+            Ok(()) => Closed::Done,
+            Err(error) => {
+                // Clients come and go: no line for an operator.
+                tracing::debug!(%peer, %error, "connection ended");
+                reason(&error)
+            }
+        }
     }
 }
 

@@ -59,6 +59,10 @@ impl Works for Serve {
         {
             sandbox = sandbox.reading(Path::new(ACCOUNT));
         }
+        if let Some(tls) = &self.tls {
+            let files = [&tls.certificate, &tls.key].into_iter().chain(&tls.client_authority);
+            sandbox = files.fold(sandbox, |sandbox, file| sandbox.reading(file));
+        }
         let hooks = [&self.pre_publish, &self.post_publish];
         Ok(sandbox.running_programs(hooks.into_iter().flatten().any(|hook| matches!(hook, Hook::Program(_)))))
     }

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use tokio::{net::TcpListener, runtime, task::JoinHandle};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Failure, confine::confine, descriptors, exit::Exit, locations};
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
         listener::{self, Limits},
         places::Places,
         probes::{self, Health},
+        tls::Tls,
         tokens::Tokens,
     },
     depot::{Depot, Gate, Options},
@@ -48,17 +50,18 @@ pub(super) fn run(settings: Serve, sandbox: Confine) -> Result<(), Failure> {
     let options =
         Options { patience: PATIENCE, layout: settings.layout.clone(), keep: settings.keep, limits: settings.limits };
     let depot = Depot::open(&settings.volume, options)?;
+    let tls = open_tls(&settings)?;
     let bound = Bound::by(&settings)?;
     // Before there is a second thread.
     confine(sandbox, &settings)?;
     let runtime = runtime::Builder::new_multi_thread().max_blocking_threads(BLOCKING).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::other(error.into()))?;
-    let done = runtime.block_on(serve(settings, depot, bound));
+    let done = runtime.block_on(serve(settings, depot, bound, tls));
     runtime.shutdown_timeout(LAST);
     done
 }
 
-async fn serve(settings: Serve, depot: Depot, bound: Bound) -> Result<(), Failure> {
+async fn serve(settings: Serve, depot: Depot, bound: Bound, tls: Option<Tls>) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals(settings.grace).map_err(|error| Failure::other(error.into()))?;
     let metrics = Arc::new(Metrics::new());
     let from = locations(&settings.from)?;
@@ -75,6 +78,7 @@ async fn serve(settings: Serve, depot: Depot, bound: Bound) -> Result<(), Failur
         probes,
         probes::router(health.clone(), metrics.clone()),
         Limits::default(),
+        None,
         Connections::default(),
         probe_end.clone(),
     ));
@@ -99,7 +103,7 @@ async fn serve(settings: Serve, depot: Depot, bound: Bound) -> Result<(), Failur
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     });
-    tracing::info!(%listen, probes = %probes_at, "serving");
+    tracing::info!(%listen, tls = tls.is_some(), probes = %probes_at, "serving");
     let tending = tokio::spawn(Upkeep { depot: depot.clone(), metrics: metrics.clone() }.run(shutdown.clone()));
     let inspect = Inspect { depot: depot.clone(), volume: settings.volume, metrics: metrics.clone() };
     let inspecting = tokio::spawn(inspect.run(shutdown.clone()));
@@ -112,6 +116,7 @@ async fn serve(settings: Serve, depot: Depot, bound: Bound) -> Result<(), Failur
         let (depot, timeout) = (depot.clone(), settings.post_publish_timeout);
         tokio::spawn(Post { depot, to, timeout, metrics: metrics.clone() }.run(shutdown.clone()))
     });
+    let _renewing = tls.clone().map(|tls| AbortOnDropHandle::new(tokio::spawn(tls.watch(metrics.certificate.clone()))));
     health.set_started();
     let ending = tokio::spawn(end_asking(shutdown.clone(), settings.grace, asking_end.clone()));
     let limits = Limits {
@@ -120,7 +125,7 @@ async fn serve(settings: Serve, depot: Depot, bound: Bound) -> Result<(), Failur
         ..Limits::default()
     };
     let numbers = metrics.connections.clone();
-    let cut = listener::serve(uploads, api::router(app), limits, numbers, shutdown.clone()).await;
+    let cut = listener::serve(uploads, api::router(app), limits, tls, numbers, shutdown.clone()).await;
     ending.abort();
     asking_end.begin();
     if cut > 0 {
@@ -142,6 +147,14 @@ async fn end_asking(shutdown: Shutdown, grace: Duration, asking_end: Shutdown) {
     shutdown.recv().await;
     tokio::time::sleep(grace.saturating_sub(TELLING.min(grace / 2))).await;
     asking_end.begin();
+}
+
+/// Certificates that make no sense are told now, too.
+fn open_tls(settings: &Serve) -> Result<Option<Tls>, Failure> {
+    let opened = settings.tls.clone().map(Tls::open).transpose();
+    opened.map_err(|error| {
+        Failure::new(Exit::Usage, error.into(), Some("--tls-cert, --tls-key and --tls-client-ca name PEM files"))
+    })
 }
 
 /// A program that is not there is told now, not when it is needed.

@@ -56,6 +56,9 @@ Examples:
   The same, and look at a bucket every 5 minutes until somebody uploads:
     longshore serve --volume /usr/share/nginx/html --token-file /etc/longshore/token \\
       --from s3://sites/shop --every 5m --when unmodified
+  The same over TLS, with a mounted Secret of the type kubernetes.io/tls:
+    longshore serve --volume /usr/share/nginx/html --token-file /etc/longshore/token \\
+      --tls-cert /etc/tls/tls.crt --tls-key /etc/tls/tls.key
   Tell a program in the same Pod of each release, for instance to purge a cache:
     longshore serve --volume /usr/share/nginx/html --token-file /etc/longshore/token \\
       --post-publish http://127.0.0.1:9000/published
@@ -343,6 +346,18 @@ pub(super) struct ServeFlags {
 
     #[command(flatten)]
     pub(super) access: AccessFlags,
+
+    /// Certificate for TLS on the address for uploads, with those between it and a root, as PEM. Read again when it changes
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_TLS_CERT")]
+    pub(super) tls_cert: Option<OsString>,
+
+    /// Key of --tls-cert, as PEM
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_TLS_KEY")]
+    pub(super) tls_key: Option<OsString>,
+
+    /// Authorities, as PEM, of which clients must have a certificate; they need a token all the same
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_TLS_CLIENT_CA")]
+    pub(super) tls_client_ca: Option<OsString>,
 
     /// Name under which it may be asked for, with a port or for any, as in publish.example.com; several: each with a flag
     /// of its own. Other names are answered 421 [default: every name]

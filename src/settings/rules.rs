@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -16,7 +17,10 @@ use super::{
     values,
 };
 
-use crate::api::listener::{CONNECTIONS, share};
+use crate::api::{
+    listener::{CONNECTIONS, share},
+    tls,
+};
 
 const SEED: &str = "/seed";
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
@@ -145,6 +149,9 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
     let token_file = reading.value("token-file", flags.token_file, values::path);
     let no_auth = reading.switch("no-auth", flags.no_auth);
     let others = access::others(flags.access, reading);
+    let tls_cert = reading.value("tls-cert", flags.tls_cert, values::path);
+    let tls_key = reading.value("tls-key", flags.tls_key, values::path);
+    let tls_client_ca = reading.value("tls-client-ca", flags.tls_client_ca, values::path);
     let public_read = reading.switch("public-read", flags.public_read);
     let hosts = reading.list("host", &flags.host, |name| Hosts::parse([name]).map(drop));
     let origins = reading.list("origin", &flags.origin, |origin| Origins::parse([origin]).map(drop));
@@ -162,6 +169,7 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
     let keep = keep(flags.keep, reading);
     let limits = limits(flags.limits, reading);
 
+    let tls = tls(tls_cert, tls_key, tls_client_ca, reading);
     let access = access::access(token_file, no_auth, others, listen, reading);
     if let (Ok(listen), Ok(probes)) = (listen, probes)
         && listen == probes
@@ -198,5 +206,24 @@ fn serve(flags: ServeFlags, check_source: CheckSource, reading: &mut Reading<'_>
         keep: keep?,
         limits,
         crowd,
+        tls: tls?,
     })
+}
+
+/// All of it or nothing: half of it must not mean that there is none.
+fn tls(
+    certificate: Result<Option<PathBuf>, Known>,
+    key: Result<Option<PathBuf>, Known>,
+    client_authority: Result<Option<PathBuf>, Known>,
+    reading: &mut Reading<'_>,
+) -> Result<Option<tls::Files>, Known> {
+    match (certificate?, key?, client_authority?) {
+        (Some(certificate), Some(key), client_authority) => Ok(Some(tls::Files { certificate, key, client_authority })),
+        (None, None, None) => Ok(None),
+        (certificate, ..) => {
+            let missing = if certificate.is_some() { "--tls-key" } else { "--tls-cert" };
+            reading.mistake(format!("{missing} is missing: TLS takes a certificate and its key"));
+            Err(Known)
+        }
+    }
 }

@@ -88,6 +88,7 @@ fn serve_has_its_defaults() {
         keep: Keep::default(),
         limits: Limits::default(),
         crowd: Crowd { connections: 4_096, client_connections: 3_072, client_uploads: 192 },
+        tls: None,
     };
     assert_eq!(serve(&TOKENS, &[]), expected);
 }
@@ -110,6 +111,9 @@ fn every_flag_is_also_a_variable() {
         ("LONGSHORE_PRE_PUBLISH_TIMEOUT", "4s"),
         ("LONGSHORE_POST_PUBLISH", "http://127.0.0.1:9/told"),
         ("LONGSHORE_POST_PUBLISH_TIMEOUT", "3s"),
+        ("LONGSHORE_TLS_CERT", "/c"),
+        ("LONGSHORE_TLS_KEY", "/k"),
+        ("LONGSHORE_TLS_CLIENT_CA", "/a"),
         ("LONGSHORE_MAX_FILE", "512MiB"),
         ("LONGSHORE_MAX_SITE", "1000000"),
         ("LONGSHORE_MAX_FILES", "10"),
@@ -149,6 +153,7 @@ fn every_flag_is_also_a_variable() {
             min_free: MinFree::Percent(5),
         },
         crowd: Crowd { connections: 30, client_connections: 20, client_uploads: 2 },
+        tls: Some(tls::Files { certificate: "/c".into(), key: "/k".into(), client_authority: Some("/a".into()) }),
     };
     assert_eq!(serve(&[], &environment), expected);
     let log = run(&["fill"], &[("LONGSHORE_VOLUME", "/v"), ("LONGSHORE_LOG_FORMAT", "json"), ("LONGSHORE_LOG", "off")]);
@@ -327,6 +332,9 @@ fn settings_that_cannot_go_together_are_refused() {
     assert!(with(&["--every", "30s"])[0].starts_with("--every without --from"));
     assert!(with(&["--pre-publish", "check.sh"])[0].contains("\"check.sh\" is no address"));
     assert!(!with(&["--pre-publish", "ftp://me:secret@host/"])[0].contains("secret"));
+    assert!(with(&["--tls-cert", "/c"])[0].starts_with("--tls-key is missing"));
+    assert!(with(&["--tls-key", "/k"])[0].starts_with("--tls-cert is missing"));
+    assert!(with(&["--tls-client-ca", "/a"])[0].starts_with("--tls-cert is missing"));
     assert!(with(&["--origin", "*"])[0].contains("\"*\" is no origin, as in https://admin.example.com"));
     assert!(with(&["--probes", "0.0.0.0:8080"])[0].contains("an address each"));
     serve(&[&TOKENS[..], &["--listen", "127.0.0.1:0", "--probes", "127.0.0.1:0"]].concat(), &[]);

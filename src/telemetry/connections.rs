@@ -13,6 +13,8 @@ pub enum Closed {
     Done,
     /// It broke, or made no sense.
     Broken,
+    /// TLS was not agreed on, or not in time.
+    Handshake,
     /// No request came in time.
     Headers,
     /// A request's body paused for too long.
@@ -30,9 +32,10 @@ pub enum Closed {
 }
 
 impl Closed {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Done,
         Self::Broken,
+        Self::Handshake,
         Self::Headers,
         Self::BodyIdle,
         Self::BodySlow,
@@ -47,6 +50,7 @@ impl Closed {
             reason: match self {
                 Self::Done => "done",
                 Self::Broken => "broken",
+                Self::Handshake => "handshake",
                 Self::Headers => "headers",
                 Self::BodyIdle => "body_idle",
                 Self::BodySlow => "body_slow",

@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Bounds, Connections, Met, Way, callers::Callers};
+use super::{Bounds, Certificate, Connections, Met, Way, callers::Callers};
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -33,6 +33,8 @@ pub struct Metrics {
     pub bounds: Bounds,
     /// Connections to the upload port.
     pub connections: Connections,
+    /// The certificate of the upload port.
+    pub certificate: Certificate,
     /// Releases that this process committed, by cause.
     releases: Family<CauseLabel, Counter>,
     /// Number of the journal entry that the volume shows; 0 when it shows none.
@@ -139,6 +141,7 @@ impl Metrics {
             uploads: Gauge::default(),
             bounds: Bounds::default(),
             connections: Connections::default(),
+            certificate: Certificate::default(),
             releases: Family::default(),
             live_seq: Gauge::default(),
             diverged: Gauge::default(),
@@ -164,6 +167,7 @@ impl Metrics {
         registry.register("uploads_in_flight", "Requests with a body that are worked on", metrics.uploads.clone());
         metrics.bounds.register(registry);
         metrics.connections.register(registry);
+        metrics.certificate.register(registry);
         registry.register("releases", "Releases committed by this process", metrics.releases.clone());
         registry.register("live_seq", "Journal entry that the volume shows", metrics.live_seq.clone());
         let diverged = metrics.diverged.clone();

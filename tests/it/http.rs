@@ -1,7 +1,7 @@
 //! HTTP as the tests speak it: reqwest for what clients do, a bare socket for what no client would send.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::Write as _,
     net::{SocketAddr, TcpStream},
     sync::{LazyLock, OnceLock},
     time::Duration,
@@ -136,6 +136,11 @@ pub(crate) fn raw(address: SocketAddr, request: &[u8]) -> Option<Answer> {
 
 /// Reads one answer: as many bytes as `Content-Length` says, or to the end of the stream.
 pub(crate) fn read_answer(socket: &mut TcpStream) -> Option<Answer> {
+    read_answer_from(socket)
+}
+
+/// The same, over whatever carries it.
+pub(crate) fn read_answer_from(socket: &mut impl std::io::Read) -> Option<Answer> {
     let mut bytes = Vec::new();
     let mut piece = [0; 65_536];
     loop {

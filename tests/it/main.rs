@@ -9,6 +9,7 @@
 mod abilities;
 mod adoption;
 mod archive;
+mod authority;
 mod cluster;
 mod contract;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -73,6 +74,7 @@ mod stopping;
 mod stored;
 mod sync;
 mod tls;
+mod tls_server;
 mod tokens;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod tracer;

@@ -40,7 +40,7 @@ async fn served(limits: Limits, grace: Duration) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let shutdown = Shutdown::new(grace);
-    let task = tokio::spawn(serve(listener, router, limits, Connections::default(), shutdown.clone()));
+    let task = tokio::spawn(serve(listener, router, limits, None, Connections::default(), shutdown.clone()));
     Served { address, shutdown, task }
 }
 
