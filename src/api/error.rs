@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Json,
+    extract::rejection::BytesRejection,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -271,6 +272,22 @@ fn find<'a, T: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 
     std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
+/// The problem of a body that we gave up on, when that is among the causes.
+fn lateness(error: &(dyn std::error::Error + 'static)) -> Option<ProblemType> {
+    let slow = || find::<BodySlow>(error).map(|_| ProblemType::BodySlow);
+    find::<BodyIdle>(error).map(|_| ProblemType::BodyIdle).or_else(slow)
+}
+
+impl From<BytesRejection> for Problem {
+    /// Of a small body, which is read at once.
+    fn from(error: BytesRejection) -> Self {
+        match lateness(&error) {
+            Some(kind) => Self::new(kind, chain(&error)),
+            None => Self::bad_request(error.body_text()),
+        }
+    }
+}
+
 impl From<depot::Error> for Problem {
     fn from(error: depot::Error) -> Self {
         Self::from(&error)
@@ -304,8 +321,7 @@ impl From<&depot::Error> for Problem {
                     Self::new(ProblemType::DigestMismatch, mismatch.to_string()).with("found", json!(found))
                 }
             },
-            E::Content(_) if find::<BodyIdle>(error).is_some() => Self::new(ProblemType::BodyIdle, detail),
-            E::Content(_) if find::<BodySlow>(error).is_some() => Self::new(ProblemType::BodySlow, detail),
+            E::Content(_) | E::Source(_) if let Some(kind) = lateness(error) => Self::new(kind, detail),
             E::Content(_) => Self::cut(detail),
             E::NotFound(path) => Self::not_found(path),
             E::Nothing => Self::new(ProblemType::EmptyArchive, detail),

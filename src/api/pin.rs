@@ -63,7 +63,7 @@ pub(super) async fn put(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     check_wishes(&headers)?;
-    let body = body.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let body = body?;
     let Lock { message, parent } = object(&body, "{\"message\"?, \"parent\"?}")?;
     check_message(message.as_deref())?;
     let pinned = blocking(&app, move |depot| depot.set_pin(&by.name, message, parent)).await?;

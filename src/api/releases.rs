@@ -250,7 +250,7 @@ pub(super) async fn roll_back(
     let Wishes { dry_run, guard } = Wishes::of(uri.query(), &headers)?;
     check_wishes(&headers)?;
     let precondition = precondition(&headers, None)?;
-    let body = body.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let body = body?;
     let wish: RollBack = object(&body, "{\"to\"?, \"parent\"?}")?;
     let target = match wish.to {
         None | Some(Value::Null) => Target::Before,

@@ -72,6 +72,8 @@ const SENDING: &[ProblemType] = &[
     ContentEncoding,
     DigestMismatch,
 ];
+/// With a small body.
+const LATE: &[ProblemType] = &[BodyIdle, BodySlow];
 /// With what a path names.
 const PLACES: &[ProblemType] = &[BadPath, PathConflict];
 const ARCHIVED: &[ProblemType] = &[BadPath, PathConflict, BadArchive, EmptyArchive, UnsupportedType];
@@ -193,7 +195,7 @@ pub(super) fn table() -> Vec<Operation> {
             .with(preconditions()).with(guards())
             .takes(json::<releases::RollBack>().optional())
             .answers(200, "It is live", Some(json::<Written>()))
-            .fails(&[ASKING, WRITING, PUBLISHING, GUARDED, &[ContentEncoding, StaleParent, NoSuchRelease, AmbiguousRelease, NothingBefore]]),
+            .fails(&[ASKING, WRITING, PUBLISHING, GUARDED, LATE, &[ContentEncoding, StaleParent, NoSuchRelease, AmbiguousRelease, NothingBefore]]),
         operation(Method::HEAD, "/v1/objects/{digest}", UPLOAD, objects::head)
             .named("findObject", "Whether an object need not be sent")
             .with([segment::<Digest>("digest", "Its SHA-256")])
@@ -272,7 +274,7 @@ pub(super) fn table() -> Vec<Operation> {
             .takes(json::<pin::Lock>().optional())
             .answers(200, "The same caller had locked it", [json::<pin::Locked>()])
             .answers(201, "It is locked", [json::<pin::Locked>()])
-            .fails(&[ASKING, WRITING, &[ContentEncoding, StaleParent]]),
+            .fails(&[ASKING, WRITING, LATE, &[ContentEncoding, StaleParent]]),
         operation(Method::DELETE, "/v1/lock", ADMIN, pin::delete)
             .named("unlock", "Releases may follow again")
             .answers(204, "It is unlocked", None)

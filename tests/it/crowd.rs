@@ -212,3 +212,61 @@ fn one_client_cannot_take_what_belongs_to_all() {
     read_answer(&mut from(&served, 3, &get)).expect("an answer").expect(200);
     assert_eq!(metric(&served, "longshore_uploads_in_flight"), 2.0);
 }
+
+#[test]
+fn a_trickle_is_told_which_rule_it_broke_at_every_door() {
+    let pod = Pod::new();
+    pod.fill(pod.folder("seed", &[("index.html", "page")])).expect(0);
+    let served = pod.serve();
+    let length =
+        [("authorization", &*format!("Bearer {TOKEN}")), ("tus-resumable", "1.0.0"), ("upload-length", "100000")];
+    let begun = crate::http::call("POST", &served.url("/v1/uploads"), &length, "").expect(201);
+    let tus = format!("/v1/uploads/{}", begun.header("location").rsplit('/').next().expect("a name"));
+    let object = format!("/v1/objects/{}", "0".repeat(64));
+    // What is read as it comes: an archive's and a form's first bytes, JSON that has begun.
+    let form = "--x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a.txt\"\r\n\r\n";
+    let json = "{\"message\": \"";
+    let mut tar = tar::Header::new_ustar();
+    tar.set_path("a.txt").expect("a path");
+    tar.set_size(90_000);
+    tar.set_cksum();
+    let tar = std::str::from_utf8(tar.as_bytes()).expect("text");
+    let doors = [
+        ("PUT", "/site/a.txt", "", "a"),
+        ("PUT", "/site/a/", "", tar),
+        ("PATCH", "/site/a/", "", tar),
+        ("POST", "/site/a/", "Content-Type: multipart/form-data; boundary=x\r\n", form),
+        ("POST", "/v1/releases", "Content-Type: application/json\r\n", "{\"manifest\": {\""),
+        ("PUT", &object, "", "a"),
+        ("POST", "/v1/objects", "", tar),
+        (
+            "PATCH",
+            &tus,
+            "Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\n",
+            "a",
+        ),
+        ("PUT", "/v1/lock", "Content-Type: application/json\r\n", json),
+        ("POST", "/v1/rollback", "Content-Type: application/json\r\n", "{\"to\": \""),
+    ];
+    std::thread::scope(|scope| {
+        for (method, path, headers, body) in doors {
+            let served = &served;
+            scope.spawn(move || {
+                let head = format!(
+                    "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n{headers}Content-Length: 100000\r\n\r\n{body}"
+                );
+                let mut stream = from(served, 1, &head);
+                let start = Instant::now();
+                stream.set_read_timeout(Some(Duration::from_secs(1))).expect("a time-out");
+                while stream.peek(&mut [0]).is_err() && start.elapsed() < WINDOW + SLACK {
+                    use std::io::Write as _;
+                    let _ = stream.write_all(b"a");
+                }
+                let answer = read_answer(&mut stream).unwrap_or_else(|| panic!("no answer: {method} {path}"));
+                assert_eq!((answer.status, answer.problem()), (408, "body-slow".to_owned()), "{method} {path}: {answer}");
+                assert!(answer.text().contains("500 bytes a second"), "{answer}");
+            });
+        }
+    });
+    assert_eq!(pod.causes(), ["seed"]);
+}
