@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Brings in what the tests use besides Rust, and prints what is there.
 #
-#   nginx, strace, curl, rsync
+#   nginx, strace, curl, rsync, zip, unzip
 #                         Debian packages, installed for the whole machine
 #   mkfs.ext4, mkfs.xfs, mkfs.btrfs, xfs_io
 #                         likewise: file systems on loop devices, and what cuts their power
@@ -111,6 +111,8 @@ have nginx || packages+=(nginx-light)
 have strace || packages+=(strace)
 have curl || packages+=(curl)
 have rsync || packages+=(rsync)
+have zip || packages+=(zip)
+have unzip || packages+=(unzip)
 have mkfs.ext4 || packages+=(e2fsprogs)
 { have mkfs.xfs && have xfs_io; } || packages+=(xfsprogs)
 have mkfs.btrfs || packages+=(btrfs-progs)
@@ -153,6 +155,8 @@ report nginx "the real web server on the volume"
 report strace "kills and failures at chosen system calls"
 report curl "the real client"
 report rsync "what a deploy's bytes are compared with"
+report zip "packs what must be read as others do"
+report unzip "unpacks what was taken"
 report mkfs.ext4 "a file system on a loop device"
 report mkfs.xfs "one with reflinks"
 report mkfs.btrfs "another with reflinks"

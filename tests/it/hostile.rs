@@ -1,9 +1,11 @@
 //! Hostile requests, byte by byte over a bare socket, so that no client makes them harmless on their way.
 
+mod agreement;
 mod door;
 mod folder;
 mod inputs;
 mod pack;
+mod race;
 mod table;
 mod tape;
 mod tars;

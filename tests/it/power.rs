@@ -5,7 +5,7 @@
 mod disk;
 mod judge;
 mod load;
-mod random;
+pub(crate) mod random;
 mod round;
 mod torture;
 

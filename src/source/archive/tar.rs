@@ -65,6 +65,22 @@ fn size(header: &Header) -> Option<u64> {
     }
 }
 
+/// Whether mode, owner, group, time and device are numbers, though most of them mean nothing here: some readers take the
+/// archive to end where one is not.
+fn is_numeric(header: &Header) -> bool {
+    let block = header.as_bytes();
+    let fields = [100..108, 108..116, 116..124, 136..148, 329..337, 337..345];
+    // The old header ends before the device.
+    let count = if header.as_ustar().is_some() || header.as_gnu().is_some() { fields.len() } else { 4 };
+    fields.into_iter().take(count).all(|field| match &block[field] {
+        [0x80 | 0xff, ..] => true,
+        digits => {
+            let digits = digits.split(|byte| *byte == 0).next().unwrap_or_default().trim_ascii();
+            digits.iter().all(|byte| matches!(byte, b'0'..=b'7'))
+        }
+    })
+}
+
 impl<'a> Tar<'a> {
     /// `place` is the archive's name for messages.
     pub(super) fn new(place: &'a str, bytes: &'a mut dyn Read, reading: &Reading<'_>) -> Self {
@@ -94,6 +110,9 @@ impl<'a> Tar<'a> {
         let shown = String::from_utf8_lossy(&header.path_bytes()).into_owned();
         let refused = |why: &str| Err(Error::refused(self.place, &shown, why));
         let Some(size) = size(header) else { return refused("has a size that is no number") };
+        if !is_numeric(header) {
+            return refused("has an owner, a mode, a time or a device that is no number");
+        }
         match header.entry_type() {
             EntryType::Regular => self.file(header, size, reading),
             EntryType::Directory if size != 0 => refused("is a folder with bytes of its own"),
