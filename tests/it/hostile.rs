@@ -1,6 +1,7 @@
 //! Hostile requests, byte by byte over a bare socket, so that no client makes them harmless on their way.
 
 mod agreement;
+mod bucket;
 mod door;
 mod folder;
 mod inputs;

@@ -4,6 +4,7 @@
 //! Planted are tokens in each of their forms, keys of a bucket, signatures and passwords in addresses of sources and hooks;
 //! then everything goes well, and wrong in each way, and every byte that came of it is searched.
 
+mod cluster;
 mod echo;
 mod evidence;
 

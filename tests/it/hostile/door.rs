@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use super::{
+    bucket::{self, Bucket, can_list},
     folder,
     inputs::{Class, Input, Kind, Thing},
     pack::{Coat, SHAPES, Shape, pack},
@@ -15,6 +16,7 @@ use crate::{
     pod::{TOKEN, text},
     run::Runs as _,
     uploads::hex,
+    weed::environment,
 };
 
 /// Where something may come in.
@@ -49,6 +51,7 @@ enum Way {
         shape: Shape,
         coat: Coat,
     },
+    FillBucket(Bucket),
 }
 
 /// What became of an input at a door.
@@ -127,10 +130,16 @@ pub(super) fn of_seeds() -> Vec<Door> {
     [folder].into_iter().chain(archives).collect()
 }
 
+/// An operator's, too, though others may write to it.
+pub(super) fn of_bucket() -> Door {
+    let way = Way::FillBucket(Bucket::start());
+    Door { name: "fill from a bucket".into(), class: Class::Bucket, below: "", way }
+}
+
 impl Door {
     /// Whether it is an operator's, for a volume.
     pub(super) fn is_seed(&self) -> bool {
-        matches!(self.way, Way::FillFolder | Way::FillArchive { .. })
+        matches!(self.way, Way::FillFolder | Way::FillArchive { .. } | Way::FillBucket(_))
     }
 
     /// Whether one file is all that it takes.
@@ -209,16 +218,31 @@ impl Door {
                 let Thing::Entries(entries) = &input.thing else { return Err("its bytes are an archive's") };
                 let folder = world.pod.path("hostile");
                 let made = folder::make(&folder, entries);
-                let knock = made.map(|()| fill(world, volume, &folder));
+                let knock = made.map(|()| fill(world, volume, text(&folder), &[]));
                 fs::remove_dir_all(&folder).expect("it is removed");
                 knock?
             }
             Way::FillArchive { shape, coat } => {
                 let path = world.pod.path(&format!("hostile.{}", shape.ending(*coat)));
                 fs::write(&path, pack(&input.thing, *shape, *coat)?).expect("an archive is written");
-                let knock = fill(world, volume, &path);
+                let knock = fill(world, volume, text(&path), &[]);
                 fs::remove_file(&path).expect("it is removed");
                 knock
+            }
+            Way::FillBucket(bucket) => {
+                let mut keys = vec![("good.html".to_owned(), b"good".to_vec())];
+                for (name, bytes) in files(input)? {
+                    if name.is_empty() {
+                        return Err("it is the mark of the prefix itself");
+                    }
+                    let name = std::str::from_utf8(name).ok().filter(|name| can_list(name));
+                    keys.push((name.ok_or("a listing cannot say it")?.to_owned(), bytes.to_vec()));
+                }
+                if keys.iter().enumerate().any(|(at, (key, _))| keys[..at].iter().any(|(other, _)| other == key)) {
+                    return Err("a bucket has each key once");
+                }
+                bucket.holds(keys);
+                fill(world, volume, bucket::FROM, &environment(&bucket.endpoint(), "secret"))
             }
         })
     }
@@ -302,10 +326,10 @@ fn judge(answer: Option<Answer>) -> Knock {
     }
 }
 
-fn fill(world: &World, volume: &Path, from: &Path) -> Knock {
+fn fill(world: &World, volume: &Path, from: &str, environment: &[(&str, String)]) -> Knock {
     fs::create_dir_all(volume).expect("a volume is there");
-    let flags = ["fill", "--volume", text(volume), "--from", text(from), "--when", "always"];
-    let run = world.pod.command(&flags).run();
+    let flags = ["fill", "--volume", text(volume), "--from", from, "--when", "always"];
+    let run = world.pod.command(&flags).envs(environment.iter().map(|(name, value)| (name, value))).run();
     match run.code {
         Some(0) => Knock::Taken,
         Some(1 | 3 | 4) => Knock::Refused,

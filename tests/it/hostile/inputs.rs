@@ -66,6 +66,8 @@ pub(super) enum Class {
     Zip,
     /// A folder on a disk, where links that stay inside are followed and kubelet's own names are passed over.
     Folder,
+    /// Keys of a bucket.
+    Bucket,
     /// Takes nothing but digests, or only paths that are live: everything here is refused.
     Never,
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, fs};
 
 use super::{
-    door::{Door, Knock, of_archives, of_paths, of_seeds},
+    door::{Door, Knock, of_archives, of_bucket, of_paths, of_seeds},
     inputs::{Class, Files, Input, Verdict, entries},
     tars::tars,
     world::World,
@@ -127,6 +127,11 @@ fn run_all(doors: impl Iterator<Item = Door>, inputs: impl Fn(&World) -> Vec<Inp
 #[test]
 fn no_name_and_no_link_leaves_the_site_by_any_door() {
     run_all([of_paths(), of_archives(), of_seeds()].into_iter().flatten(), |world| entries(world.canary()));
+}
+
+#[test]
+fn no_key_of_a_bucket_leaves_the_site() {
+    run_all([of_bucket()].into_iter(), |world| entries(world.canary()));
 }
 
 #[test]
