@@ -9,8 +9,8 @@
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, path_beneath_rules,
+    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd, PathFdError, Ruleset,
+    RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 
 /// The newest version that this was written for; older kernels do what they can.
@@ -29,6 +29,17 @@ pub struct Sandbox {
     volume: PathBuf,
     reads: Vec<PathBuf>,
     runs_programs: bool,
+}
+
+/// Why a process is not confined.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel cannot.
+    #[error(transparent)]
+    Kernel(#[from] RulesetError),
+    /// The volume cannot be opened.
+    #[error(transparent)]
+    Volume(#[from] PathFdError),
 }
 
 /// What came of it.
@@ -71,8 +82,10 @@ impl Sandbox {
     /// Confines this thread and all that it starts.
     ///
     /// # Errors
-    /// When the kernel lacks landlock, or the version of it that lets files be moved between directories (5.19).
-    pub fn close(self) -> Result<Confined, RulesetError> {
+    /// When the kernel lacks landlock, or the version of it that lets files be moved between directories (5.19); when the
+    /// volume cannot be opened, without which nothing could be done any more.
+    pub fn close(self) -> Result<Confined, Error> {
+        let volume = PathFd::new(&self.volume)?;
         let all = match self.runs_programs {
             // Terminals, too, are theirs.
             true => AccessFs::from_write(VERSION) & !BitFlags::from(AccessFs::IoctlDev),
@@ -93,7 +106,7 @@ impl Sandbox {
             .handle_access(all)?
             .scope(Scope::AbstractUnixSocket | Scope::Signal)?
             .create()?
-            .add_rules(path_beneath_rules([&self.volume], all & !never))?
+            .add_rule(PathBeneath::new(volume, all & !never))?
             .add_rules(path_beneath_rules(
                 WRITABLE,
                 (AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate) & all,

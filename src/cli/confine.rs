@@ -110,7 +110,7 @@ pub(super) fn confine(how: Confine, to: &impl Works) -> Result<(), Failure> {
                 Some("landlock takes Linux 5.19; `--sandbox auto` goes on without"),
             ));
         }
-        Err(error) => tracing::info!(why = format!("{error:#}"), "not confined to the volume: the kernel cannot"),
+        Err(error) => tracing::info!(why = format!("{error:#}"), "not confined to the volume"),
     }
     Ok(())
 }

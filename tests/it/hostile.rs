@@ -7,6 +7,7 @@ mod folder;
 mod inputs;
 mod pack;
 mod race;
+mod requests;
 mod table;
 mod tape;
 mod tars;

@@ -6,7 +6,10 @@ use axum::http::HeaderMap;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use sha1::{Digest as _, Sha1};
 
-use super::super::{Problem, conditions::announced};
+use super::{
+    super::{Problem, conditions::announced},
+    tus::once,
+};
 use crate::digest::{Digest, Hasher};
 
 /// What `Upload-Checksum` may be, for `Tus-Checksum-Algorithm`. The protocol wants SHA-1 of every server.
@@ -41,7 +44,7 @@ pub(super) struct Checksum(Hashing);
 impl Checksum {
     /// The checksum that the headers announce.
     pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
-        let Some(value) = headers.get("upload-checksum") else {
+        let Some(value) = once(headers, "upload-checksum")? else {
             let announced = announced(headers)?;
             return Ok(announced.map(|digest| Self(Hashing::Content(Box::default(), digest))));
         };

@@ -38,9 +38,18 @@ pub(super) async fn speak(headers: &HeaderMap, work: impl Future<Output = Result
     response
 }
 
+/// The header `name`. Of two that say different things, whatever stands between us and the client may have believed the other.
+pub(super) fn once<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(Problem::bad_request(format!("{name} is there twice"))),
+    }
+}
+
 /// The number that the header `name` says.
 pub(super) fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
+    let Some(value) = once(headers, name)? else { return Ok(None) };
     let digits = value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
     let number = digits.and_then(|digits| digits.parse().ok()).filter(|number| *number <= MOST);
     let wrong = || Problem::bad_request(format!("{name} is a number of bytes, at most {MOST}"));
