@@ -20,6 +20,9 @@ const VERSION: ABI = ABI::V6;
 const SYSTEM: [&str; 8] =
     ["/etc", "/usr", "/lib", "/lib64", "/proc", "/sys/fs/cgroup", "/run/secrets", "/run/systemd/resolve"];
 
+/// Where links are the system's own, as `/var/run` is, and nobody turns them.
+const SYSTEM_LINKS: [&str; 2] = ["/", "/var"];
+
 /// What may be written to besides: why a container ended, and nothing.
 const WRITABLE: [&str; 2] = ["/dev/termination-log", "/dev/null"];
 
@@ -98,13 +101,18 @@ impl Sandbox {
             | AccessFs::MakeSock
             | AccessFs::IoctlDev;
         let read = (AccessFs::ReadFile | AccessFs::ReadDir) & all;
+        let scopes = match self.runs_programs {
+            // One that tells the web server beside us of a release may do so by a signal.
+            true => BitFlags::from(Scope::AbstractUnixSocket),
+            false => Scope::AbstractUnixSocket | Scope::Signal,
+        };
         let mut ruleset = Ruleset::default()
             // The first version of landlock refuses every rename from one directory to another.
             .set_compatibility(CompatLevel::HardRequirement)
             .handle_access(AccessFs::Refer)?
             .set_compatibility(CompatLevel::BestEffort)
             .handle_access(all)?
-            .scope(Scope::AbstractUnixSocket | Scope::Signal)?
+            .scope(scopes)?
             .create()?
             .add_rule(PathBeneath::new(volume, all & !never))?
             .add_rules(path_beneath_rules(
@@ -124,18 +132,26 @@ impl Sandbox {
     }
 }
 
-/// The directory in which `path` is a name, and the one where it leads: what stands there is often replaced. The root of all
-/// is not opened for that: there, `path` itself.
+/// The directory in which `path` is a name, and the one where it leads: what stands there is often replaced. So is a link on
+/// the way, as git-sync turns its own: the same for each of these. The root of all is not opened for that, nor what the
+/// system links there: there, `path` itself.
 #[expect(clippy::disallowed_methods, reason = "the operator's paths, not on the volume")]
 fn surroundings(path: &Path) -> Vec<PathBuf> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let real = std::fs::canonicalize(&path).ok();
     let around = |path: PathBuf| {
         // What is not there yet appears in a directory that is.
         let parent = path.ancestors().skip(1).find(|parent| parent.is_dir()).filter(|parent| *parent != Path::new("/"));
         parent.map(Path::to_owned).unwrap_or(path)
     };
-    [Some(path), real].into_iter().flatten().map(around).collect()
+    let is_turned = |path: &&Path| {
+        let is_of_system =
+            path.parent().is_none_or(|parent| SYSTEM_LINKS.iter().any(|links| parent == Path::new(links)));
+        path.is_symlink() && !is_of_system
+    };
+    let links = path.ancestors().skip(1).filter(is_turned);
+    let places =
+        [&*path].into_iter().chain(links).flat_map(|place| [Some(place.to_owned()), std::fs::canonicalize(place).ok()]);
+    places.flatten().map(around).collect()
 }
 
 #[cfg(test)]
@@ -196,6 +212,32 @@ mod tests {
     }
 
     #[test]
+    fn a_program_may_send_signals_to_what_is_beside_us() {
+        let volume = tempfile::tempdir().expect("a directory");
+        let script = format!("kill -0 {}", std::process::id());
+        let run = move || std::process::Command::new("/bin/sh").args(["-c", &script]).status();
+        // A kernel without landlock skips this.
+        if let Some(ended) = confined(Sandbox::of(volume.path()).running_programs(true), run) {
+            assert!(ended.is_ok_and(|ended| ended.success()));
+        }
+    }
+
+    #[test]
+    fn a_link_on_the_way_may_be_turned() {
+        let pod = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| pod.path().join(name);
+        for folder in ["volume", "git/.worktrees/a/public", "git/.worktrees/b/public"] {
+            fs::create_dir_all(at(folder)).expect("made");
+        }
+        fs::write(at("git/.worktrees/b/public/page"), "").expect("written");
+        std::os::unix::fs::symlink(".worktrees/a", at("git/current")).expect("made");
+        let sandbox = Sandbox::of(&at("volume")).reading(&at("git/current/public"));
+        std::os::unix::fs::symlink(".worktrees/b", at("git/new")).expect("made");
+        fs::rename(at("git/new"), at("git/current")).expect("turned");
+        let _ = confined(sandbox, || assert_eq!(kind(fs::read(at("git/current/public/page"))), None));
+    }
+
+    #[test]
     fn what_is_named_may_be_replaced() {
         let pod = tempfile::tempdir().expect("a directory");
         let real = pod.path().join("real");
@@ -205,6 +247,10 @@ mod tests {
         let link = pod.path().join("mount/token");
         std::os::unix::fs::symlink(real.join("token"), &link).expect("made");
         assert_eq!(surroundings(&link), [pod.path().join("mount"), real.clone()]);
+        let turned = pod.path().join("mount/current");
+        std::os::unix::fs::symlink(&real, &turned).expect("made");
+        let expected = [turned.clone(), real.clone(), pod.path().join("mount"), pod.path().to_owned()];
+        assert_eq!(surroundings(&turned.join("token")), expected);
         assert_eq!(surroundings(&real.join("not/yet/there")), [real]);
         assert_eq!(surroundings(Path::new("/seed-that-is-not-there")), [Path::new("/seed-that-is-not-there")]);
     }
