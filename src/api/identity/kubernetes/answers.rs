@@ -1,7 +1,8 @@
 //! What the API server said, kept for a moment: for one request after the other, and for many at once.
 //!
 //! A token is kept as its SHA-256. However many tokens come, the number of answers is bounded, and so is that of questions
-//! at once.
+//! at once. Anybody can make up tokens: they push out and delay each other, but nobody whom the cluster knew when it was
+//! asked before.
 
 use std::{
     fmt,
@@ -28,9 +29,9 @@ const KEPT_OUT: Duration = Duration::from_secs(10);
 pub(super) const AWAY: Duration = Duration::from_secs(1);
 /// Time for both questions, and for one's turn to ask.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The most answers that are kept.
+/// The most answers that are kept, of those whom the cluster knows, and of others.
 const MOST: NonZeroUsize = NonZeroUsize::new(4_096).expect("more than none");
-/// The most callers who are asked about at once.
+/// The most callers who are asked about at once, likewise.
 const AT_ONCE: usize = 16;
 
 /// Questions under way.
@@ -51,22 +52,32 @@ pub(super) enum Answer {
 
 /// The answers.
 pub(super) struct Answers {
-    slots: std::sync::Mutex<LruCache<Digest, Arc<Slot>>>,
+    slots: std::sync::Mutex<Slots>,
     turns: Semaphore,
+    turns_of_known: Semaphore,
     now: Box<dyn Fn() -> Instant + Send + Sync>,
 }
 
 /// One answer, and until when it counts. Whoever has the lock asks; the others wait for what comes of it.
 type Slot = Mutex<Option<(Instant, Answer)>>;
 
+struct Slots {
+    /// Of those whom the cluster knew when it was asked last.
+    known: LruCache<Digest, Arc<Slot>>,
+    others: LruCache<Digest, Arc<Slot>>,
+}
+
 impl Answers {
     pub(super) fn new(now: Box<dyn Fn() -> Instant + Send + Sync>) -> Self {
-        Self { slots: std::sync::Mutex::new(LruCache::new(MOST)), turns: Semaphore::new(AT_ONCE), now }
+        let slots = Slots { known: LruCache::new(MOST), others: LruCache::new(MOST) };
+        let [turns, turns_of_known] = [AT_ONCE; 2].map(Semaphore::new);
+        Self { slots: std::sync::Mutex::new(slots), turns, turns_of_known, now }
     }
 
     /// What was said of this token and scope, or else is said when `ask` is called.
     pub(super) async fn get(&self, token: &str, scope: Scope, ask: impl FnOnce() -> Asking) -> Answer {
-        let slot = self.slot(token, scope);
+        let key = key(token, scope);
+        let (slot, turns) = self.slot(key);
         let mut kept = slot.lock().await;
         match &*kept {
             Some((until, answer)) if (self.now)() < *until => return answer.clone(),
@@ -75,7 +86,7 @@ impl Answers {
         // From before it is asked: what changes meanwhile may not be in the answer.
         let began = (self.now)();
         let asked = async {
-            let _turn = self.turns.acquire().await.ok()?;
+            let _turn = turns.acquire().await.ok()?;
             Some(ask().await)
         };
         let answer = tokio::time::timeout(PATIENCE, asked).await.ok().flatten().unwrap_or(Answer::Away);
@@ -84,19 +95,42 @@ impl Answers {
             Answer::MayNot(_) | Answer::Nobody(_) => began + KEPT_OUT,
             Answer::Away => (self.now)() + AWAY,
         };
+        self.sort(key, &slot, &answer);
         *kept = Some((until, answer.clone()));
         answer
     }
 
-    fn slot(&self, token: &str, scope: Scope) -> Arc<Slot> {
-        let mut hasher = Hasher::new();
-        hasher.update(scope.as_str().as_bytes());
-        // No scope has one in its name.
-        hasher.update(b"\0");
-        hasher.update(token.as_bytes());
+    /// Where the answer is kept, and whose turn to ask it is.
+    fn slot(&self, key: Digest) -> (Arc<Slot>, &Semaphore) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(slots.get_or_insert(hasher.finish(), Arc::default))
+        match slots.known.get(&key) {
+            Some(slot) => (Arc::clone(slot), &self.turns_of_known),
+            None => (Arc::clone(slots.others.get_or_insert(key, Arc::default)), &self.turns),
+        }
     }
+
+    /// Puts an answer where it belongs now.
+    fn sort(&self, key: Digest, slot: &Arc<Slot>, answer: &Answer) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let Slots { known, others } = &mut *slots;
+        let (to, from) = match answer {
+            Answer::May(_) | Answer::MayNot(_) => (known, others),
+            Answer::Nobody(_) => (others, known),
+            Answer::Away => return,
+        };
+        from.pop(&key);
+        to.put(key, Arc::clone(slot));
+    }
+}
+
+/// What an answer is kept by.
+fn key(token: &str, scope: Scope) -> Digest {
+    let mut hasher = Hasher::new();
+    hasher.update(scope.as_str().as_bytes());
+    // No scope has one in its name.
+    hasher.update(b"\0");
+    hasher.update(token.as_bytes());
+    hasher.finish()
 }
 
 impl fmt::Debug for Answers {
@@ -212,6 +246,32 @@ mod tests {
         for number in 0..MOST.get() + 100 {
             place.ask(&number.to_string(), Scope::Read, nobody()).await;
         }
-        assert_eq!(place.answers.slots.lock().expect("a lock").len(), MOST.get());
+        assert_eq!(place.answers.slots.lock().expect("a lock").others.len(), MOST.get());
+    }
+
+    #[tokio::test]
+    async fn strangers_neither_push_out_nor_delay_who_is_known() {
+        let place = Place::new();
+        assert_eq!(place.ask("a", Scope::Read, may()).await, may());
+        for number in 0..=MOST.get() {
+            place.ask(&number.to_string(), Scope::Read, nobody()).await;
+        }
+        assert_eq!(place.ask("a", Scope::Read, nobody()).await, may(), "it is kept");
+        let hanging = (0..AT_ONCE).map(|number| {
+            let (place, token) = (place.clone(), format!("hanging {number}"));
+            let ask = || Box::pin(std::future::pending()) as Asking;
+            tokio::spawn(async move { place.answers.get(&token, Scope::Read, ask).await })
+        });
+        let hanging: Vec<_> = hanging.collect();
+        while place.answers.turns.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        place.passes(LET_IN);
+        assert_eq!(place.ask("a", Scope::Read, may()).await, may(), "it is its turn");
+        // Whom the cluster knows no more is a stranger again.
+        place.passes(LET_IN);
+        assert_eq!(place.ask("a", Scope::Read, nobody()).await, nobody());
+        assert_eq!(place.answers.slots.lock().expect("a lock").known.len(), 0);
+        hanging.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
