@@ -81,8 +81,17 @@ impl Keys {
 
     /// The key, when nobody needs to be asked.
     fn fresh(&self, name: &str) -> Option<Key> {
+        self.younger(FRESH, name)
+    }
+
+    /// The key, when it may be taken though nobody answers.
+    fn kept(&self, name: &str) -> Option<Key> {
+        self.younger(KEPT, name)
+    }
+
+    fn younger(&self, time: Duration, name: &str) -> Option<Key> {
         let known = self.known.load();
-        let known = known.as_ref().filter(|known| self.age(known) < FRESH)?;
+        let known = known.as_ref().filter(|known| self.age(known) < time)?;
         known.keys.get(name).cloned()
     }
 
@@ -91,7 +100,12 @@ impl Keys {
     }
 
     async fn ask(&self, name: &str) -> Found {
-        let mut asked = self.asked.lock().await;
+        let mut asked = match (self.asked.try_lock(), self.kept(name)) {
+            (Ok(asked), _) => asked,
+            // Somebody asks already, perhaps for long and in vain: that keeps nobody whose key is known.
+            (Err(_), Some(key)) => return Found::Key(key),
+            (Err(_), None) => self.asked.lock().await,
+        };
         // Perhaps somebody else asked meanwhile.
         if let Some(key) = self.fresh(name) {
             return Found::Key(key);
@@ -100,10 +114,8 @@ impl Keys {
             self.refresh(&mut asked).await;
         }
         let waits = asked.failed.map(|at| AFTER_FAILURE.saturating_sub((self.now)().saturating_duration_since(at)));
-        let known = self.known.load();
-        let known = known.as_ref().filter(|known| self.age(known) < KEPT);
-        match (known.and_then(|known| known.keys.get(name)), waits) {
-            (Some(key), _) => Found::Key(key.clone()),
+        match (self.kept(name), waits) {
+            (Some(key), _) => Found::Key(key),
             // It may have that key by now.
             (None, Some(after)) => Found::Away(after),
             (None, None) => Found::Unknown,
@@ -247,6 +259,17 @@ mod tests {
         assert!(futures_util::poll!(&mut gone).is_pending());
         drop(gone);
         assert_eq!((place.find("a").await, place.asked()), ("key", 1));
+    }
+
+    #[tokio::test]
+    async fn a_slow_issuer_keeps_only_one_waiting() {
+        let place = Place::new(&["a"]);
+        assert_eq!(place.find("a").await, "key");
+        place.passes(FRESH);
+        // As long as somebody waits for its answer.
+        let _asked = place.keys.asked.lock().await;
+        let found = tokio::time::timeout(Duration::from_secs(10), place.find("a"));
+        assert_eq!(found.await, Ok("key"));
     }
 
     #[tokio::test]
