@@ -16,6 +16,7 @@ mod error;
 mod form;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod heard;
 pub mod host;
 pub mod identity;
 mod idle;

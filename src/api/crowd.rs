@@ -9,7 +9,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,6 +23,12 @@ use crate::telemetry::Closed;
 
 /// For how long nobody is sent away.
 pub(super) const COURTESY: Duration = Duration::from_secs(1);
+/// Bytes of all who wait that may be kept, beyond what each may say anyway.
+const HEARD: usize = 32 * 1_024 * 1_024;
+/// What each may say, however much the others do: a request with a token and some more.
+const HEARD_OF_EACH: usize = 8 * 1_024;
+/// What is counted of one at most: more is not kept of anybody before a request, as of a refused body that still comes.
+const HEARD_OF_ONE: usize = 64 * 1_024;
 /// The turn of somebody who does not wait.
 const BUSY: u64 = 0;
 
@@ -51,6 +57,8 @@ struct Shared {
     state: Mutex<State>,
     /// Told when a place may be free.
     moved: Notify,
+    /// Bytes that came from all who wait, since they do.
+    heard: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -99,7 +107,14 @@ impl State {
 impl Crowd {
     /// Places for so many in all, of whom so many may be one client's; nobody is sent away for this long.
     pub(super) fn new(all: usize, each: usize, courtesy: Duration) -> Self {
-        Self(Arc::new(Shared { all, each, courtesy, state: Mutex::default(), moved: Notify::new() }))
+        Self(Arc::new(Shared {
+            all,
+            each,
+            courtesy,
+            state: Mutex::default(),
+            moved: Notify::new(),
+            heard: AtomicUsize::new(0),
+        }))
     }
 
     /// Returns when there is a place, which it makes if it can.
@@ -155,7 +170,7 @@ impl Crowd {
         let leave = Arc::new(Notify::new());
         let turn = state.wait(client, &leave).into();
         let (shared, blame) = (Arc::clone(&self.0), Arc::default());
-        Some(Seat { shared, client, leave, turn, blame })
+        Some(Seat { shared, client, leave, turn, heard: AtomicUsize::new(0), blame })
     }
 }
 
@@ -172,6 +187,8 @@ pub(super) struct Seat {
     client: Client,
     leave: Arc<Notify>,
     turn: AtomicU64,
+    /// Its part of what was heard.
+    heard: AtomicUsize,
     /// Why the connection will end, once somebody knows.
     pub(super) blame: Arc<OnceLock<Closed>>,
 }
@@ -182,10 +199,29 @@ impl Seat {
         let mut state = self.shared.state();
         let turn = self.turn.swap(BUSY, Ordering::Relaxed);
         let may = turn == BUSY || state.waiting.remove(&turn).is_some();
-        if !may {
+        if may {
+            self.forget_heard();
+        } else {
             self.turn.store(turn, Ordering::Relaxed);
         }
         may
+    }
+
+    /// So many bytes came. False when all who wait have said too much, and this one is not of those who said little.
+    pub(super) fn hears(&self, bytes: usize) -> bool {
+        if self.turn.load(Ordering::Relaxed) == BUSY {
+            return true;
+        }
+        let own = self.heard.load(Ordering::Relaxed);
+        let more = bytes.min(HEARD_OF_ONE.saturating_sub(own));
+        // Nobody else writes it: whoever reads a connection also answers on it.
+        self.heard.store(own + more, Ordering::Relaxed);
+        let all = self.shared.heard.fetch_add(more, Ordering::Relaxed) + more;
+        own + more <= HEARD_OF_EACH || all <= HEARD
+    }
+
+    fn forget_heard(&self) {
+        self.shared.heard.fetch_sub(self.heard.swap(0, Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// It was answered.
@@ -206,6 +242,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.forget_heard();
         let mut state = self.shared.state();
         let turn = self.turn.load(Ordering::Relaxed);
         state.taken -= 1;
@@ -257,6 +294,21 @@ mod tests {
         crowd.room().await;
         let state = crowd.0.state();
         assert_eq!((state.taken, state.leaving, state.clients.len(), state.waiting.len()), (0, 0, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn all_who_wait_may_say_so_much_and_each_a_little() {
+        let crowd = Crowd::new(1_000, 1_000, SHORT);
+        let seats: Vec<_> = (0..1_000).map(|_| crowd.seat(address("10.0.0.1")).expect("a place")).collect();
+        let heard = seats.iter().take_while(|seat| seat.hears(HEARD_OF_ONE)).count();
+        assert_eq!(heard, HEARD / HEARD_OF_ONE);
+        let [quiet, .., last] = &seats[heard + 1..] else { panic!("more are there") };
+        assert!(quiet.hears(HEARD_OF_EACH) && !quiet.hears(1));
+        assert!(last.is_busy() && last.hears(HEARD_OF_ONE), "a body is another's affair");
+        // Whoever makes a request, or leaves, has said nothing any more.
+        assert!(seats[0].is_busy());
+        drop(seats);
+        assert_eq!(crowd.0.heard.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]

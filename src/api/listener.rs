@@ -23,6 +23,7 @@ use tower::ServiceExt as _;
 
 use super::{
     crowd::{COURTESY, Crowd, Seat},
+    heard::Heard,
     idle::Idle,
     leftover::Leftover,
     pace::Least,
@@ -211,10 +212,13 @@ impl Server {
         let Limits { handshake_within, answer_idle, .. } = self.limits;
         let served = async {
             match self.tls.clone() {
-                None => self.clone().requests(Unstalled::new(stream, answer_idle), peer, &seat, watcher).await,
+                None => {
+                    let stream = Heard::new(Unstalled::new(stream, answer_idle), &seat);
+                    self.clone().requests(stream, peer, &seat, watcher).await
+                }
                 Some(tls) => {
                     let greeting = tokio::select! {
-                        greeting = greet(&tls, stream, handshake_within, answer_idle) => greeting,
+                        greeting = greet(&tls, stream, &seat, handshake_within, answer_idle) => greeting,
                         () = self.shutdown.recv() => return Closed::Done,
                     };
                     match greeting {

@@ -185,6 +185,32 @@ fn from(served: &Served, number: usize, text: &str) -> std::net::TcpStream {
 }
 
 #[test]
+fn long_headers_that_never_end_take_little_memory() {
+    if !may_open(5_000) {
+        return;
+    }
+    let pod = Pod::new();
+    pod.fill(pod.folder("seed", &[("index.html", "page")])).expect(0);
+    let served = pod.serve();
+    let before = served.peak_memory();
+    let headers: String = (0..90).map(|number| format!("X-{number}: {}\r\n", "a".repeat(330))).collect();
+    let head = format!("GET /site/ HTTP/1.1\r\nHost: x\r\n{headers}");
+    let crowd = runtime().block_on(async {
+        let mut crowd = Vec::new();
+        for number in 0..3_500 {
+            let Ok(mut stream) = connect(client(number), served.listen).await else { continue };
+            let _ = timeout(Duration::from_secs(1), stream.write_all(head.as_bytes())).await;
+            crowd.push(stream);
+        }
+        crowd
+    });
+    served.get("/site/").expect(200);
+    let more = served.peak_memory() - before;
+    assert!(more < 128 << 20, "{} MiB", more >> 20);
+    drop(crowd);
+}
+
+#[test]
 fn one_client_cannot_take_what_belongs_to_all() {
     let pod = Pod::new();
     pod.fill(pod.folder("seed", &[("index.html", "page")])).expect(0);

@@ -1,6 +1,6 @@
 //! The first words on a connection: a TLS handshake, with a limit to its time; and a hint for who speaks plain HTTP.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -10,7 +10,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::Tls;
-use crate::api::stall::Unstalled;
+use crate::api::{crowd::Seat, heard::Heard, stall::Unstalled};
 
 /// For how long who speaks plain HTTP is listened to, so that our hint is not lost with a reset.
 const LINGER: Duration = Duration::from_secs(1);
@@ -24,9 +24,10 @@ const HINT: &str = "HTTP/1.1 400 Bad Request\r\n\
 pub(in crate::api) async fn greet(
     tls: &Tls,
     stream: TcpStream,
+    seat: &Arc<Seat>,
     within: Duration,
     answer_idle: Duration,
-) -> io::Result<TlsStream<Unstalled<TcpStream>>> {
+) -> io::Result<TlsStream<Heard<Unstalled<TcpStream>>>> {
     let greeting = async {
         let mut first = [0];
         // A record of TLS begins with a small number, a request with a letter.
@@ -35,7 +36,7 @@ pub(in crate::api) async fn greet(
             return Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP"));
         }
         let config = tls.config().ok_or_else(|| io::Error::other("no authority of clients is valid"))?;
-        TlsAcceptor::from(config).accept(Unstalled::new(stream, answer_idle)).await
+        TlsAcceptor::from(config).accept(Heard::new(Unstalled::new(stream, answer_idle), seat)).await
     };
     timeout(within, greeting).await?
 }
