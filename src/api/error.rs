@@ -189,6 +189,11 @@ impl Problem {
         Self::new(ProblemType::TooManyUploads, detail).with("limit", most.into()).after(5)
     }
 
+    pub(super) fn too_many_answers(most: usize) -> Self {
+        let detail = format!("{most} lists and archives are being sent already: ask for it again in a moment");
+        Self::new(ProblemType::Overloaded, detail).after(2)
+    }
+
     pub(super) fn no_inodes(free: u64) -> Self {
         let detail = format!("{free} inodes are free, which is too few for a write: the old release is served on");
         Self::new(ProblemType::VolumeFull, detail).with("free_inodes", free.into())

@@ -55,7 +55,7 @@ fn document() -> OpenApi {
     }
     let token = Http::builder()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A token of --token-file. Not needed with --no-auth, on a loopback address."))
+        .description(Some("A token of --token-file, or of --auth. Not needed with --no-auth, on a loopback address."))
         .build();
     let license = LicenseBuilder::new().name(env!("CARGO_PKG_LICENSE")).identifier(Some(env!("CARGO_PKG_LICENSE")));
     let info = InfoBuilder::new()

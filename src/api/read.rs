@@ -24,7 +24,7 @@ use super::{
     conditions::check_read,
     range::Wanted,
     releases::Line,
-    stream::{self, streamed},
+    stream::{self, Turn, streamed},
 };
 use crate::{
     depot::{Depot, Error, Found, Listed},
@@ -164,10 +164,11 @@ fn live(depot: &Depot, folder: Option<&SitePath>) -> Result<(Digest, Vec<Listed>
 async fn archive(app: &Arc<App>, folder: Option<SitePath>, kind: Kind, method: &Method) -> Result<Response, Problem> {
     let skip = folder.as_ref().map_or(0, |folder| folder.as_str().len() + 1);
     let name = folder.as_ref().map_or("site", |folder| folder.name()).to_owned();
+    let turn = Turn::take().await?;
     let (release, files) = blocking(app, move |depot| live(depot, folder.as_ref())).await?;
     let body = match *method {
         Method::HEAD => Body::empty(),
-        _ => streamed(app, move |depot, out| kind.write(depot, &files, skip, out)),
+        _ => streamed(app, turn, move |depot, out| kind.write(depot, &files, skip, out)),
     };
     let mut response = Response::new(body);
     set(&mut response, header::CONTENT_TYPE, kind.media());
@@ -193,6 +194,7 @@ fn lines<S: Serializer>(files: &[Listed], out: S) -> Result<S::Ok, S::Error> {
 }
 
 async fn list(app: &Arc<App>, folder: Option<SitePath>) -> Result<Response, Problem> {
+    let turn = Turn::take().await?;
     let (release, files) = blocking(app, move |depot| live(depot, folder.as_ref())).await?;
-    Ok(([(header::ETAG, etag(release))], stream::json(app, Folder { release, files })?).into_response())
+    Ok(([(header::ETAG, etag(release))], stream::json(app, turn, Folder { release, files })?).into_response())
 }

@@ -23,7 +23,8 @@ use super::{
     body::{blocking, check_wishes, object},
     caller::{Caller, Reach},
     conditions::precondition,
-    schemas, stream,
+    schemas,
+    stream::{self, Turn},
     wishes::Wishes,
 };
 use crate::{
@@ -156,7 +157,7 @@ pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let target = target(&id)?;
+    let (target, turn) = (target(&id)?, Turn::take().await?);
     let (entry, files) = blocking(&app, move |depot| {
         let committed = depot.entry(&target)?;
         let files = depot.files(committed.entry.release(), reach.within())?;
@@ -167,7 +168,7 @@ pub(super) async fn one(
     // Weak: entries of one release differ in what is said about them.
     let tag = format!("W/{}", etag(entry.release));
     let whole = Whole { published: entry.into(), bytes, manifest: files };
-    Ok(([(header::ETAG, tag)], stream::json(&app, whole)?).into_response())
+    Ok(([(header::ETAG, tag)], stream::json(&app, turn, whole)?).into_response())
 }
 
 #[derive(Serialize, ToSchema)]
@@ -197,6 +198,7 @@ pub(super) async fn differences(
     Path((one, other)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let (one, other) = (target(&one)?, target(&other)?);
+    let turn = Turn::take().await?;
     let (from, to, changes) = blocking(&app, move |depot| {
         let (from, to) = (depot.entry(&one)?.entry.release, depot.entry(&other)?.entry.release);
         Ok::<_, depot::Error>((from, to, depot.differences(from, to)?))
@@ -204,7 +206,7 @@ pub(super) async fn differences(
     .await?;
     let changes = changes.into_iter().filter(|change| reach.check(Some(&change.path)).is_ok()).map(Difference::from);
     let whole = Differences { from, to, changes: changes.collect() };
-    stream::json(&app, whole)
+    stream::json(&app, turn, whole)
 }
 
 /// `GET /v1/ops/{op}`: what became of an operation whose answer was lost.

@@ -210,6 +210,43 @@ fn long_headers_that_never_end_take_little_memory() {
     drop(crowd);
 }
 
+/// An archive is written by a thread, which waits for its reader.
+#[test]
+fn readers_who_take_nothing_keep_nobody_from_writing() {
+    let pod = Pod::new();
+    let seed = pod.folder("seed", &[("index.html", "page")]);
+    std::fs::write(seed.join("large.bin"), vec![0; 16 << 20]).expect("written");
+    pod.fill(seed).expect(0);
+    let served = pod.serve_with(&["--public-read"]);
+    let readers: Vec<_> = (0..40)
+        .map(|number| {
+            let stream = runtime().block_on(async {
+                let socket = TcpSocket::new_v4().expect("a socket");
+                socket.set_recv_buffer_size(4_096).expect("a small one");
+                socket.bind((client(number), 0).into()).expect("an address");
+                let mut stream = socket.connect(served.listen).await.expect("a connection");
+                stream.write_all(b"GET /site/?archive=tar HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+                stream
+            });
+            let stream = stream.into_std().expect("a socket");
+            stream.set_nonblocking(false).expect("it blocks");
+            stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out");
+            stream
+        })
+        .collect();
+    let begins_with = |mut stream: &std::net::TcpStream| {
+        let mut begin = [0; 12];
+        std::io::Read::read_exact(&mut stream, &mut begin).expect("an answer");
+        String::from_utf8_lossy(&begin).into_owned()
+    };
+    let begins: Vec<_> = readers.iter().map(begins_with).collect();
+    let count = |begin| begins.iter().filter(|one| *one == begin).count();
+    assert_eq!((count("HTTP/1.1 200"), count("HTTP/1.1 503")), (16, 24), "{begins:?}");
+    served.put("/site/a.txt", "a").expect(201);
+    drop(readers);
+    eventually("it is the next one's turn", SLACK, || (served.get("/site/?archive=tar").status == 200).then_some(()));
+}
+
 #[test]
 fn one_client_cannot_take_what_belongs_to_all() {
     let pod = Pod::new();
