@@ -73,7 +73,7 @@ fn a_site_of_identical_files_needs_more_names_than_an_inode_has() {
     };
     session.fill(&files, &[]);
     assert_eq!(session.told, Told::Done, "{}", session.log);
-    assert!(refused.load(Ordering::SeqCst) > 0, "the limit was met");
+    assert!(refused.load(Ordering::SeqCst) > 0, "the limit was not met: {}", session.log);
     is_shown(&files);
 
     session.serve(&[]);
